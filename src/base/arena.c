@@ -1,0 +1,148 @@
+/* See arena.h. Blocks are kept in a list in the order in which they were made; rewinding moves
+ * `current` back and leaves later blocks in place for the next round. */
+#include "base/arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct arena_block {
+    struct arena_block *next;
+    size_t capacity;
+    size_t offset;
+    unsigned char *data;
+};
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+}
+
+static struct arena_block *block_create(size_t capacity)
+{
+    struct arena_block *block = malloc(sizeof *block);
+    if (!block)
+        return NULL;
+    block->data = aligned_alloc(ARENA_ALIGNMENT, capacity);
+    if (!block->data) {
+        free(block);
+        return NULL;
+    }
+    block->next = NULL;
+    block->capacity = capacity;
+    block->offset = 0;
+    return block;
+}
+
+/* Moves to a block with room for `bytes`: one that is left from an earlier round, or a new one put
+ * right behind the current, so that later kept blocks stay reachable. */
+static struct arena_block *next_block(struct arena *arena, size_t bytes)
+{
+    struct arena_block *block = arena->current ? arena->current->next : arena->first;
+    for (; block; block = block->next) {
+        block->offset = 0;
+        if (block->capacity >= bytes)
+            break;
+    }
+    if (!block) {
+        size_t least = arena->block_bytes ? arena->block_bytes : (size_t)1 << 20;
+        block = block_create(round_up(bytes > least ? bytes : least));
+        if (!block)
+            return NULL;
+        struct arena_block **link = arena->current ? &arena->current->next : &arena->first;
+        while (*link)
+            link = &(*link)->next;
+        *link = block;
+    }
+    arena->current = block;
+    return block;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2)
+        return NULL;
+    bytes = round_up(bytes ? bytes : 1);
+    struct arena_block *block = arena->current;
+    if (!block || block->capacity - block->offset < bytes) {
+        block = next_block(arena, bytes);
+        if (!block)
+            return NULL;
+    }
+    void *result = block->data + block->offset;
+    block->offset += bytes;
+    arena->used += bytes;
+    if (arena->used > arena->peak)
+        arena->peak = arena->used;
+    return result;
+}
+
+void *arena_calloc(struct arena *arena, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *result = arena_alloc(arena, bytes);
+    if (result)
+        memset(result, 0, bytes);
+    return result;
+}
+
+char *arena_strndup(struct arena *arena, const char *text, size_t length)
+{
+    char *copy = arena_alloc(arena, length + 1);
+    if (!copy)
+        return NULL;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    return copy;
+}
+
+char *arena_strdup(struct arena *arena, const char *text)
+{
+    return arena_strndup(arena, text, strlen(text));
+}
+
+enum status arena_reserve(struct arena *arena, size_t bytes, struct error *error)
+{
+    struct arena_mark mark = arena_save(arena);
+    size_t peak = arena->peak;
+    if (!arena_alloc(arena, bytes))
+        return error_no_memory(error, bytes);
+    arena_rewind(arena, mark);
+    arena->peak = peak;
+    return STATUS_OK;
+}
+
+struct arena_mark arena_save(const struct arena *arena)
+{
+    struct arena_mark mark = {arena->current, arena->current ? arena->current->offset : 0,
+                              arena->used};
+    return mark;
+}
+
+void arena_rewind(struct arena *arena, struct arena_mark mark)
+{
+    arena->current = mark.block;
+    if (mark.block)
+        mark.block->offset = mark.offset;
+    arena->used = mark.used;
+}
+
+void arena_reset(struct arena *arena)
+{
+    arena_rewind(arena, (struct arena_mark){0});
+}
+
+void arena_free(struct arena *arena)
+{
+    struct arena_block *block = arena->first;
+    while (block) {
+        struct arena_block *next = block->next;
+        free(block->data);
+        free(block);
+        block = next;
+    }
+    arena->first = arena->current = NULL;
+    arena->used = 0;
+}
