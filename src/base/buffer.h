@@ -8,7 +8,8 @@
 #include "base/error.h"
 
 /* Zero-initialize to use. `data` always has a 0 behind `length` once anything was added. The first
- * failed allocation sets `failed`; later calls do nothing, so that it is checked once at the end. */
+ * failed allocation sets `failed`; later calls do nothing, so that it is checked once at the end.
+ */
 struct buffer {
     char *data;
     size_t length;

@@ -20,7 +20,8 @@ struct cpu {
 };
 
 /* Detects the processor; an ADZE_CPU of baseline, avx2, avx512, or full lowers the level (avx512
- * also switches VNNI and BF16 off). Unknown words are ignored here; the command line rejects them.*/
+ * also switches VNNI and BF16 off). Unknown words are ignored here; the command line rejects
+ * them.*/
 struct cpu cpu_detect(void);
 
 /* "AVX-512 with VNNI and BF16" and the like; a constant string. */

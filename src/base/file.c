@@ -213,8 +213,7 @@ enum status file_make_folders(const char *path, struct error *error)
             break;
     }
     free(copy);
-    return number ? error_set_errno(error, number, "%s: cannot make this folder", path)
-                  : STATUS_OK;
+    return number ? error_set_errno(error, number, "%s: cannot make this folder", path) : STATUS_OK;
 }
 
 enum status file_remove_tree(const char *path, struct error *error)

@@ -12,8 +12,7 @@
 #include "base/error.h"
 
 /* Appends the file's bytes to `buffer`; fails when it has more than `limit` bytes (0: no limit). */
-enum status file_read(const char *path, uint64_t limit, struct buffer *buffer,
-                      struct error *error);
+enum status file_read(const char *path, uint64_t limit, struct buffer *buffer, struct error *error);
 
 /* A read-only mapping of a whole file. `data` is NULL for an empty file, which is no error. */
 struct file_map {

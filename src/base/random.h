@@ -9,17 +9,17 @@
 
 /* What the numbers are for. Two purposes never share a draw. Append only: files depend on it. */
 enum random_purpose {
-    RANDOM_INIT = 1,    /* initial weights */
-    RANDOM_DROPOUT,     /* dropout masks */
-    RANDOM_SHUFFLE,     /* order of documents and windows */
-    RANDOM_MIXTURE,     /* which source comes next */
-    RANDOM_SPLIT,       /* held-out splits */
-    RANDOM_SELECT,      /* Gumbel noise of selectors, random selection */
-    RANDOM_SAMPLE,      /* token sampling */
-    RANDOM_PROJECTION,  /* random projections of gradients */
-    RANDOM_DIRECTION,   /* directions of zeroth-order methods */
-    RANDOM_BOOTSTRAP,   /* resampling for intervals */
-    RANDOM_TEST,        /* tests and benchmarks */
+    RANDOM_INIT = 1,   /* initial weights */
+    RANDOM_DROPOUT,    /* dropout masks */
+    RANDOM_SHUFFLE,    /* order of documents and windows */
+    RANDOM_MIXTURE,    /* which source comes next */
+    RANDOM_SPLIT,      /* held-out splits */
+    RANDOM_SELECT,     /* Gumbel noise of selectors, random selection */
+    RANDOM_SAMPLE,     /* token sampling */
+    RANDOM_PROJECTION, /* random projections of gradients */
+    RANDOM_DIRECTION,  /* directions of zeroth-order methods */
+    RANDOM_BOOTSTRAP,  /* resampling for intervals */
+    RANDOM_TEST,       /* tests and benchmarks */
 };
 
 struct random_address {
@@ -40,7 +40,8 @@ double random_gumbel(struct random_address address, uint64_t element);
 /* Uniform integer in [0, bound), bound > 0; the bias of at most bound / 2^64 is ignored. Uses its
  * own pair of words: elements of random_below and of the others overlap. */
 uint64_t random_below(struct random_address address, uint64_t element, uint64_t bound);
-/* Standard normal by Box-Muller: element 2i takes the cosine, 2i+1 the sine of uniforms 2i, 2i+1. */
+/* Standard normal by Box-Muller: element 2i takes the cosine, 2i+1 the sine of uniforms 2i, 2i+1.
+ */
 double random_normal(struct random_address address, uint64_t element);
 /* out[i] = random_normal(address, first + i) * scale, for i in [0, count); any `first`. */
 void random_fill_normal(struct random_address address, uint64_t first, int64_t count, float scale,
