@@ -1,0 +1,79 @@
+/* The one decoder. Families differ in configuration only. It runs on a tape: with recording on for
+ * training, without for evaluation and generation, where keys and values go through a cache. */
+#ifndef MODEL_DECODER_H
+#define MODEL_DECODER_H
+
+#include <stdint.h>
+
+#include "model/config.h"
+#include "model/parameters.h"
+#include "tensor/ops.h"
+#include "weight/ops.h"
+
+struct decoder_norm {
+    struct tensor *weight, *bias; /* bias NULL for RMS norm */
+};
+
+struct decoder_layer {
+    struct decoder_norm attention_norm, mlp_norm;
+    struct linear query, key, value, output;
+    struct linear gate, up, down; /* gate unused unless SwiGLU */
+};
+
+struct decoder {
+    struct decoder_config config;
+    struct parameters parameters;
+    struct weight *embedding;
+    struct weight *positions; /* NULL with rotary positions */
+    struct decoder_layer *layers;
+    struct decoder_norm final_norm;
+    struct linear head; /* shares the embedding's weight when tied */
+    struct rope_table rope;
+    float *rope_values; /* backing of the table */
+};
+
+/* Builds the structure with parameters declared but without values. */
+enum status decoder_create(const struct decoder_config *config, struct decoder *decoder,
+                           struct error *error);
+/* decoder_create, values allocated and drawn: normal with deviation 0.02, the projections into the
+ * residual stream scaled by 1 / sqrt(2 layers) (Radford et al. 2019), norms 1, biases 0. */
+enum status decoder_create_random(const struct decoder_config *config, uint64_t seed,
+                                  struct decoder *decoder, struct error *error);
+void decoder_free(struct decoder *decoder);
+
+/* A batch of token windows. All arrays live until backward. */
+struct decoder_batch {
+    int64_t batch, length;        /* B, T */
+    const int32_t *tokens;        /* (B, T) */
+    const int32_t *positions;     /* (B, T), or NULL: 0..T-1 in each row */
+    const int32_t *segment_start; /* (B, T): first token that token t may attend to; or NULL */
+};
+
+/* Final-norm hidden states (B, T, C). */
+struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
+                              const struct decoder_batch *batch);
+/* Loss of a batch; see op_cross_entropy. */
+struct tensor *decoder_loss(struct decoder *decoder, struct tape *tape,
+                            const struct decoder_batch *batch, const struct loss_target *target);
+
+/* Keys and values of one sequence, per layer (capacity, Hkv * D). */
+struct decoder_cache {
+    float *keys, *values;
+    int64_t capacity, length;
+};
+enum status decoder_cache_create(const struct decoder *decoder, int64_t capacity,
+                                 struct decoder_cache *cache, struct error *error);
+void decoder_cache_free(struct decoder_cache *cache);
+
+/* Runs `count` further tokens of one sequence, appends them to the cache, and writes the logits
+ * (V) after the last of them. Rewinds the tape to where it was. Fails when the cache is full. */
+enum status decoder_extend(struct decoder *decoder, struct tape *tape, struct decoder_cache *cache,
+                           const int32_t *tokens, int64_t count, float *logits,
+                           struct error *error);
+
+/* Bytes that a training step on (batch, length) keeps at its peak: activations and gradients on
+ * the tape, beside parameters (values, gradients, optimizer state). */
+int64_t decoder_activation_bytes(const struct decoder_config *config, int64_t batch,
+                                 int64_t length);
+
+#endif

@@ -1,0 +1,257 @@
+/* See attention.h. Forward pass and tangent. One piece of work is one key/value head of one
+ * sequence: its keys and values are packed once and serve every query head of the group. */
+#include "tensor/attention.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "tensor/attention_tiles.h"
+
+struct forward_job {
+    const struct compute *compute;
+    const struct attention_shape *shape;
+    const float *q, *k, *v;
+    float *out, *log_sums;
+};
+
+/* The slab of keys at hand, and where its packed forms lie. */
+struct forward_slab {
+    int64_t b, kv_head;
+    int64_t first, count;
+    float *keys_across, *values_along, *queries, *scores;
+};
+
+/* Turns the visible part of a row of scores into weights, the rest of [begin, end) into zeros, and
+ * brings the sums so far to the new maximum. `state` holds maximum and sum. */
+static void soften_row(const struct forward_job *job, const struct forward_slab *slab, int64_t t,
+                       int64_t begin, int64_t end, float *scores, float *out, float *state)
+{
+    const struct row_kernels *rows = job->compute->kernels;
+    const struct attention_shape *shape = job->shape;
+    int64_t from, to;
+    attention_visible(shape, slab->b, t, &from, &to);
+    from = from > slab->first ? from - slab->first : 0;
+    to = to - slab->first < end ? to - slab->first : end;
+    if (from >= to) {
+        memset(scores + begin, 0, (size_t)(end - begin) * sizeof *scores);
+        return;
+    }
+    memset(scores + begin, 0, (size_t)(from - begin) * sizeof *scores);
+    memset(scores + to, 0, (size_t)(end - to) * sizeof *scores);
+    float most = rows->maximum(to - from, scores + from);
+    if (most > state[0]) {
+        float shrink = state[1] > 0 ? expf(shape->scale * (state[0] - most)) : 0.0f;
+        if (state[1] > 0)
+            rows->scale(shape->head_width, shrink, out, out);
+        state[1] *= shrink;
+        state[0] = most;
+    }
+    state[1] += rows->exp_sum(to - from, scores + from, shape->scale, state[0], scores + from);
+}
+
+static void forward_tile(const struct forward_job *job, const struct forward_slab *slab,
+                         int64_t head, int64_t t, int64_t rows, float (*states)[2])
+{
+    const struct attention_shape *shape = job->shape;
+    const struct gemm_kernels *kernels = job->compute->gemm_f32;
+    int64_t stride = shape->heads * shape->head_width, width = shape->head_width, begin, end;
+    attention_tile_range(shape, slab->b, t, t + rows, slab->first, slab->count, kernels->columns,
+                         &begin, &end);
+    if (begin == end)
+        return;
+    int64_t at = (slab->b * shape->queries + t) * stride + head * width;
+    attention_pack_left(job->q + at, stride, rows, width, slab->queries);
+    attention_multiply(kernels, &(struct attention_product){
+                                    .a = slab->queries,
+                                    .b = slab->keys_across,
+                                    .panel_units = width,
+                                    .units = width,
+                                    .rows = rows,
+                                    .first_column = begin,
+                                    .columns = end,
+                                    .c = slab->scores,
+                                    .c_stride = GEMM_STRIDE,
+                                });
+    for (int64_t i = 0; i < rows; i++)
+        soften_row(job, slab, t + i, begin, end, slab->scores + i * GEMM_STRIDE,
+                   job->out + at + i * stride, states[i]);
+    attention_multiply(kernels, &(struct attention_product){
+                                    .a = slab->scores + begin,
+                                    .b = slab->values_along,
+                                    .panel_units = slab->count,
+                                    .first_unit = begin,
+                                    .units = end - begin,
+                                    .rows = rows,
+                                    .columns = width,
+                                    .c = job->out + at,
+                                    .c_stride = stride,
+                                    .add = true,
+                                });
+}
+
+static void finish_tile(const struct forward_job *job, int64_t b, int64_t head, int64_t t,
+                        int64_t rows, float (*states)[2])
+{
+    const struct attention_shape *shape = job->shape;
+    int64_t stride = shape->heads * shape->head_width, width = shape->head_width;
+    for (int64_t i = 0; i < rows; i++) {
+        float *out = job->out + (b * shape->queries + t + i) * stride + head * width;
+        if (states[i][1] > 0)
+            job->compute->kernels->scale(width, 1.0f / states[i][1], out, out);
+        if (job->log_sums)
+            job->log_sums[(b * shape->heads + head) * shape->queries + t + i] =
+                states[i][1] > 0 ? shape->scale * states[i][0] + logf(states[i][1]) : 0.0f;
+    }
+}
+
+static void pack_slab(const struct forward_job *job, struct forward_slab *slab)
+{
+    const struct attention_shape *shape = job->shape;
+    const struct gemm_kernels *kernels = job->compute->gemm_f32;
+    int64_t stride = shape->kv_heads * shape->head_width;
+    int64_t at = (slab->b * shape->keys + slab->first) * stride + slab->kv_head * shape->head_width;
+    attention_pack_across(kernels, job->k + at, stride, slab->count, shape->head_width,
+                          slab->keys_across);
+    attention_pack_along(kernels, job->v + at, stride, slab->count, shape->head_width,
+                         slab->values_along);
+}
+
+/* All query heads of one key/value head. With several slabs the tile's sums stay in `out`, and its
+ * maxima and sums are made again from slab to slab by walking the slabs innermost. */
+static void forward_group(const struct forward_job *job, struct forward_slab *slab)
+{
+    const struct attention_shape *shape = job->shape;
+    int64_t tile = job->compute->gemm_f32->rows, group = shape->heads / shape->kv_heads;
+    int64_t most = attention_slab(shape), stride = shape->heads * shape->head_width;
+    bool single = shape->keys <= most;
+    slab->first = 0;
+    slab->count = single ? shape->keys : most;
+    if (single)
+        pack_slab(job, slab);
+    /* With several slabs, tiles are taken 64 at a time, so that packing is shared by them. */
+    int64_t batch_rows = 64 * tile;
+    for (int64_t g = 0; g < group; g++) {
+        int64_t head = slab->kv_head * group + g;
+        for (int64_t t0 = 0; t0 < shape->queries; t0 += batch_rows) {
+            int64_t t1 = t0 + batch_rows < shape->queries ? t0 + batch_rows : shape->queries;
+            float states[64 * GEMM_ROWS_MOST][2];
+            for (int64_t t = t0; t < t1; t++) {
+                states[t - t0][0] = -INFINITY;
+                states[t - t0][1] = 0;
+                memset(job->out + (slab->b * shape->queries + t) * stride +
+                           head * shape->head_width,
+                       0, (size_t)shape->head_width * sizeof(float));
+            }
+            for (slab->first = 0; slab->first < shape->keys; slab->first += most) {
+                int64_t left = shape->keys - slab->first, begin, end;
+                slab->count = left < most ? left : most;
+                attention_tile_range(shape, slab->b, t0, t1, slab->first, slab->count, 1, &begin,
+                                     &end);
+                if (begin == end)
+                    continue;
+                if (!single)
+                    pack_slab(job, slab);
+                for (int64_t t = t0; t < t1; t += tile)
+                    forward_tile(job, slab, head, t, t1 - t < tile ? t1 - t : tile,
+                                 states + (t - t0));
+            }
+            finish_tile(job, slab->b, head, t0, t1 - t0, states);
+        }
+    }
+}
+
+static void forward_pieces(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct forward_job *job = context;
+    const struct attention_shape *shape = job->shape;
+    int64_t columns = job->compute->gemm_f32->columns;
+    int64_t keys = attention_round_up(attention_slab(shape), columns);
+    int64_t width = attention_round_up(shape->head_width, columns);
+    struct forward_slab slab;
+    slab.keys_across = compute_scratch(job->compute, thread);
+    slab.values_along = slab.keys_across + keys * shape->head_width;
+    slab.queries = slab.values_along + keys * width;
+    slab.scores = slab.queries + GEMM_ROWS_MOST * GEMM_STRIDE;
+    for (int64_t i = begin; i < end; i++) {
+        slab.b = i / shape->kv_heads;
+        slab.kv_head = i % shape->kv_heads;
+        forward_group(job, &slab);
+    }
+}
+
+void attention_forward(const struct compute *compute, const struct attention_shape *shape,
+                       const float *q, const float *k, const float *v, float *out, float *log_sums)
+{
+    struct forward_job job = {compute, shape, q, k, v, out, log_sums};
+    thread_pool_for(compute->pool, shape->batch * shape->kv_heads, 1, forward_pieces, &job);
+}
+
+/* Forward mode. */
+
+struct tangent_job {
+    const struct compute *compute;
+    const struct attention_shape *shape;
+    const struct attention_tangents *in;
+    float *out;
+};
+
+/* With weights p and score tangents s': out' = sum_j p_j (v'_j + (s'_j - sum_i p_i s'_i) v_j). */
+static void tangent_row(const struct tangent_job *job, int64_t b, int64_t head, int64_t t)
+{
+    const struct attention_shape *shape = job->shape;
+    const struct row_kernels *rows = job->compute->kernels;
+    const struct attention_tangents *in = job->in;
+    int64_t width = shape->head_width, kv_stride = shape->kv_heads * width;
+    int64_t at = (b * shape->queries + t) * shape->heads * width + head * width;
+    int64_t kv_at = b * shape->keys * kv_stride + head / (shape->heads / shape->kv_heads) * width;
+    float *out = job->out + at;
+    memset(out, 0, (size_t)width * sizeof *out);
+    int64_t begin, end;
+    attention_visible(shape, b, t, &begin, &end);
+    double most = -INFINITY, sum = 0, mean = 0;
+    for (int pass = 0; pass < 3; pass++) {
+        for (int64_t j = begin; j < end; j++) {
+            const float *k = in->k + kv_at + j * kv_stride;
+            double score = shape->scale * (double)rows->dot(width, in->q + at, k), slope = 0;
+            if (pass == 0) {
+                most = fmax(most, score);
+                continue;
+            }
+            if (in->q_tangent)
+                slope += shape->scale * (double)rows->dot(width, in->q_tangent + at, k);
+            if (in->k_tangent)
+                slope += shape->scale * (double)rows->dot(width, in->q + at,
+                                                          in->k_tangent + kv_at + j * kv_stride);
+            double weight = exp(score - most);
+            if (pass == 1) {
+                sum += weight;
+                mean += weight * slope;
+                continue;
+            }
+            weight /= sum;
+            rows->axpy(width, (float)(weight * (slope - mean / sum)), in->v + kv_at + j * kv_stride,
+                       out);
+            if (in->v_tangent)
+                rows->axpy(width, (float)weight, in->v_tangent + kv_at + j * kv_stride, out);
+        }
+    }
+}
+
+static void tangent_pieces(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct tangent_job *job = context;
+    const struct attention_shape *shape = job->shape;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t t = i % shape->queries, head = i / shape->queries % shape->heads;
+        tangent_row(job, i / shape->queries / shape->heads, head, t);
+    }
+}
+
+void attention_tangent(const struct compute *compute, const struct attention_shape *shape,
+                       const struct attention_tangents *tangents, float *out_tangent)
+{
+    struct tangent_job job = {compute, shape, tangents, out_tangent};
+    thread_pool_for(compute->pool, shape->batch * shape->heads * shape->queries, 16, tangent_pieces,
+                    &job);
+}

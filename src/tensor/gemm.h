@@ -1,0 +1,48 @@
+/* Matrix products. One function for every product of the decoder: forward, gradient of the input,
+ * gradient of the weight. The result is the same bits for any number of threads, because only rows
+ * and columns of C are divided among them, never the sum over K. */
+#ifndef TENSOR_GEMM_H
+#define TENSOR_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tensor/compute.h"
+
+#define GEMM_PANEL_BYTES ((size_t)GEMM_DEPTH * 2048 * 4)
+
+enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 };
+
+/* A right-hand operand as it is stored: rows of `stride` values, of the given type; or, when
+ * `unpack` is set, rows that only it can read, e.g. quantized ones. */
+struct gemm_matrix {
+    enum gemm_type type;
+    const void *data;
+    int64_t stride;
+    bool transposed; /* stored as (N, K) instead of (K, N) */
+    /* Writes values [begin, begin + count) of a stored row as f32. */
+    void (*unpack)(const void *context, int64_t row, int64_t begin, int64_t count, float *out);
+    const void *context;
+};
+
+/* C (m, n) = A (m, k) B (k, n) + add + bias. */
+struct gemm_call {
+    int64_t m, n, k;
+    const float *a;
+    int64_t a_stride;
+    bool a_transposed; /* stored as (k, m) */
+    struct gemm_matrix b;
+    float *c;
+    int64_t c_stride;
+    const float *add; /* (m, n) or NULL; c itself accumulates */
+    int64_t add_stride;
+    const float *bias; /* (n) or NULL */
+};
+
+/* Multiplies in the precision that `compute` is set to. */
+void gemm(const struct compute *compute, const struct gemm_call *call);
+
+/* An f32 operand. */
+struct gemm_matrix gemm_matrix_f32(const float *data, int64_t stride, bool transposed);
+
+#endif

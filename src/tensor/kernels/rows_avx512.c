@@ -1,0 +1,3 @@
+/* Row kernels for AVX-512. */
+#define SUFFIX avx512
+#include "tensor/kernels/rows_template.h"

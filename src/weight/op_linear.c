@@ -1,0 +1,166 @@
+/* Linear layers over weights of any format; see weight/ops.h. */
+#include <string.h>
+
+#include "weight/ops.h"
+
+#define COLUMN_PIECE 64 /* columns whose sums one piece of work makes */
+
+struct linear_node {
+    struct tape_node node;
+    struct tensor *x, *residual;
+    struct linear layer;
+};
+
+struct column_job {
+    const float *dy;
+    float *gradient;
+    int64_t rows, columns;
+};
+
+static void sum_columns(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct column_job *job = context;
+    for (int64_t r = 0; r < job->rows; r++)
+        for (int64_t j = begin; j < end; j++)
+            job->gradient[j] += job->dy[r * job->columns + j];
+}
+
+static void bias_back(struct tape *tape, struct tensor *bias, const float *dy, int64_t rows)
+{
+    bool add;
+    float *gradient = tape_gradient(tape, bias, &add);
+    if (!gradient)
+        return;
+    struct column_job job = {dy, gradient, rows, tensor_count(bias)};
+    if (!add)
+        memset(gradient, 0, (size_t)job.columns * sizeof *gradient);
+    thread_pool_for(tape->compute->pool, job.columns, COLUMN_PIECE, sum_columns, &job);
+}
+
+/* dx (+)= dy W. */
+static void input_back(struct tape *tape, const struct linear_node *n, const float *dy)
+{
+    bool add;
+    float *gradient = tape_gradient(tape, n->x, &add);
+    const struct weight *weight = n->layer.weight;
+    if (gradient)
+        gemm(tape->compute, &(struct gemm_call){
+                                .m = tensor_rows(n->x),
+                                .n = weight->columns,
+                                .k = weight->rows,
+                                .a = dy,
+                                .a_stride = weight->rows,
+                                .b = weight_matrix(weight, false),
+                                .c = gradient,
+                                .c_stride = weight->columns,
+                                .add = add ? gradient : NULL,
+                                .add_stride = weight->columns,
+                            });
+}
+
+/* dW (+)= dy' x. */
+static void weight_back(struct tape *tape, const struct linear_node *n, const float *dy)
+{
+    bool add;
+    struct weight *weight = n->layer.weight;
+    float *gradient = tape_gradient(tape, &weight->tensor, &add);
+    if (gradient)
+        gemm(tape->compute, &(struct gemm_call){
+                                .m = weight->rows,
+                                .n = weight->columns,
+                                .k = tensor_rows(n->x),
+                                .a = dy,
+                                .a_stride = weight->rows,
+                                .a_transposed = true,
+                                .b = gemm_matrix_f32(n->x->data, weight->columns, false),
+                                .c = gradient,
+                                .c_stride = weight->columns,
+                                .add = add ? gradient : NULL,
+                                .add_stride = weight->columns,
+                            });
+}
+
+static void linear_back(struct tape *tape, struct tape_node *node)
+{
+    struct linear_node *n = (struct linear_node *)node;
+    const float *dy = node->output->gradient;
+    bias_back(tape, n->layer.bias, dy, tensor_rows(n->x));
+    weight_back(tape, n, dy);
+    input_back(tape, n, dy);
+    tape_hand_over(tape, node->output, n->residual);
+}
+
+/* out = rows W' + add + bias. */
+static void multiply(struct compute *compute, const float *rows, int64_t count,
+                     const struct weight *weight, const float *bias, const float *add, float *out)
+{
+    gemm(compute, &(struct gemm_call){
+                      .m = count,
+                      .n = weight->rows,
+                      .k = weight->columns,
+                      .a = rows,
+                      .a_stride = weight->columns,
+                      .b = weight_matrix(weight, true),
+                      .c = out,
+                      .c_stride = weight->rows,
+                      .add = add,
+                      .add_stride = weight->rows,
+                      .bias = bias,
+                  });
+}
+
+/* y' = x' W' + x dW' + bias' + residual'. */
+void linear_tangent(struct compute *compute, const float *x, const float *x_tangent, int64_t rows,
+                    const struct linear *layer, const float *add, float *out)
+{
+    struct weight direction =
+        weight_over_f32(layer->weight->tensor.tangent, layer->weight->rows, layer->weight->columns);
+    if (add)
+        memcpy(out, add, (size_t)(rows * layer->weight->rows) * sizeof *out);
+    else
+        memset(out, 0, (size_t)(rows * layer->weight->rows) * sizeof *out);
+    if (x_tangent)
+        multiply(compute, x_tangent, rows, layer->weight, NULL, out, out);
+    if (direction.data)
+        multiply(compute, x, rows, &direction, NULL, out, out);
+    if (layer->bias && layer->bias->tangent)
+        for (int64_t r = 0; r < rows; r++)
+            compute->kernels->axpy(layer->weight->rows, 1.0f, layer->bias->tangent,
+                                   out + r * layer->weight->rows);
+}
+
+struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linear *layer,
+                         struct tensor *residual)
+{
+    if (!x)
+        return NULL;
+    int64_t shape[TENSOR_RANK];
+    memcpy(shape, x->shape, sizeof shape);
+    shape[x->rank - 1] = layer->weight->rows;
+    struct tensor *y = tape_tensor(tape, x->rank, shape);
+    if (!y)
+        return NULL;
+    multiply(tape->compute, x->data, tensor_rows(x), layer->weight,
+             layer->bias ? layer->bias->data : NULL, residual ? residual->data : NULL, y->data);
+    const struct tensor *const inputs[] = {x, &layer->weight->tensor, layer->bias, residual};
+    if (tape_carries(tape, inputs, 4) && tape_tangent(tape, y))
+        linear_tangent(tape->compute, x->data, x->tangent, tensor_rows(x), layer,
+                       residual ? residual->tangent : NULL, y->tangent);
+    if (tape_records(tape, inputs, 4)) {
+        struct linear_node *n = tape_push(tape, sizeof *n, y, linear_back);
+        if (!n)
+            return NULL;
+        n->x = x;
+        n->residual = residual;
+        n->layer = *layer;
+    }
+    return y;
+}
+
+void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,
+                   int64_t count, const struct linear *head, float *out)
+{
+    multiply(compute, hidden->data + begin * head->weight->columns, count, head->weight,
+             head->bias ? head->bias->data : NULL, NULL, out);
+}

@@ -1,0 +1,52 @@
+/* The ops that multiply with a weight. Weights may be stored in any format; gradients go to f32
+ * weights only, and through frozen ones to the input. */
+#ifndef WEIGHT_OPS_H
+#define WEIGHT_OPS_H
+
+#include <stdint.h>
+
+#include "tensor/tape.h"
+#include "weight/weight.h"
+
+/* A linear layer: a weight, perhaps a bias (O). */
+struct linear {
+    struct weight *weight;
+    struct tensor *bias;
+};
+
+/* y = x W' + bias + residual; x (..., I) -> y (..., O). `residual`, NULL or of y's shape, is the
+ * stream that the layer's result is added to: fused, since the sum then costs nothing. */
+struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linear *layer,
+                         struct tensor *residual);
+
+/* Rows `ids` (batch, length) of a table (V, C) -> (batch, length, C). Each id must be in
+ * [0, V). `sum`, NULL or (batch, length, C), is added. */
+struct tensor *op_embedding(struct tape *tape, struct weight *table, const int32_t *ids,
+                            int64_t batch, int64_t length, struct tensor *sum);
+
+/* What to predict at each row of the hidden states. */
+struct loss_target {
+    const int32_t *ids;   /* (rows), each in [0, V); ignored where the weight is 0 */
+    const float *weights; /* (rows), or NULL for 1 everywhere */
+    double scale;  /* the loss is scale * sum of weight * nats; 1 / sum of weights for a mean */
+    float *losses; /* (rows) or NULL: receives each row's nats, unweighted, 0 where weight 0 */
+};
+
+/* Softmax cross-entropy fused with the output projection, in chunks of rows: the logits of the
+ * whole batch never exist at once. hidden (..., C), head (V, C). Returns one value. When the tape
+ * records, the gradients of head and hidden are made in the same pass, for a gradient of 1 at the
+ * loss: it must be what tape_backward starts from, other terms go into `scale` and `weights`. */
+struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden, const struct linear *head,
+                                const struct loss_target *target);
+
+/* Forward mode of a linear layer: out (rows, O) = x' W' + x dW' + bias' + add; x_tangent and add
+ * may be NULL, and the layer's tangents zero. */
+void linear_tangent(struct compute *compute, const float *x, const float *x_tangent, int64_t rows,
+                    const struct linear *layer, const float *add, float *out);
+
+/* Logits of the rows [begin, begin + count) of hidden (..., C), written to out (count, V). No
+ * gradients. */
+void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,
+                   int64_t count, const struct linear *head, float *out);
+
+#endif
