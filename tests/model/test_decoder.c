@@ -1,0 +1,188 @@
+/* The decoder as a whole, for both families and their options. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "model/decoder.h"
+#include "support/check.h"
+
+enum { VOCABULARY = 50, CONTEXT = 24 };
+
+static struct decoder_config make_config(int variant)
+{
+    struct decoder_config config = variant % 2
+                                       ? decoder_config_gpt2(VOCABULARY, CONTEXT, 24, 2, 4)
+                                       : decoder_config_llama(VOCABULARY, CONTEXT, 24, 2, 4);
+    config.hidden = 40;
+    if (variant >= 2) {
+        config.kv_heads = 2;
+        config.tied = !config.tied;
+        config.attention_bias = !config.attention_bias;
+        config.mlp = config.mlp == MODEL_MLP_SWIGLU ? MODEL_MLP_SWIGLU : MODEL_MLP_GELU;
+    }
+    return config;
+}
+
+struct fixture {
+    struct compute compute;
+    struct tape tape;
+    struct decoder decoder;
+    int32_t tokens[4 * CONTEXT], targets[4 * CONTEXT];
+};
+
+static void set_up(struct fixture *f, int variant)
+{
+    assert_int_equal(compute_create(2, MATMUL_F32, &f->compute, NULL), STATUS_OK);
+    tape_init(&f->tape, &f->compute);
+    struct decoder_config config = make_config(variant);
+    assert_int_equal(decoder_config_check(&config, "test", NULL), STATUS_OK);
+    assert_int_equal(decoder_create_random(&config, 5, &f->decoder, NULL), STATUS_OK);
+    /* Values of ordinary size, so that no gradient drowns in rounding. */
+    for (int64_t i = 0; i < f->decoder.parameters.total; i++)
+        f->decoder.parameters.values[i] *= 6;
+    for (int i = 0; i < 4 * CONTEXT; i++) {
+        f->tokens[i] = i * 7 % VOCABULARY;
+        f->targets[i] = (i * 11 + 3) % VOCABULARY;
+    }
+}
+
+static void tear_down(struct fixture *f)
+{
+    decoder_free(&f->decoder);
+    tape_free(&f->tape);
+    compute_free(&f->compute);
+}
+
+static void parameter_counts_are_what_is_allocated(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 4; variant++) {
+        struct fixture f;
+        set_up(&f, variant);
+        int64_t count = 0;
+        for (int i = 0; i < f.decoder.parameters.count; i++)
+            count += tensor_count(&f.decoder.parameters.items[i].weight.tensor);
+        assert_int_equal(count, decoder_count(&f.decoder.config).parameters);
+        tear_down(&f);
+    }
+}
+
+/* The tangent of the loss along a direction, by forward mode, is the gradient's product with that
+ * direction: reverse and forward mode share no code for derivatives of attention and loss. */
+static void forward_and_reverse_mode_agree(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 4; variant++) {
+        struct fixture f;
+        set_up(&f, variant);
+        struct parameters *p = &f.decoder.parameters;
+        assert_int_equal(parameters_train(p, NULL), STATUS_OK);
+        float *direction = check_normal(1, p->total, 1);
+        for (int i = 0; i < p->count; i++)
+            p->items[i].weight.tensor.tangent = direction + p->items[i].offset;
+        struct decoder_batch batch = {.batch = 3, .length = CONTEXT, .tokens = f.tokens};
+        struct loss_target target = {.ids = f.targets, .scale = 1.0 / (3 * CONTEXT)};
+        f.tape.recording = f.tape.forward_mode = true;
+        struct tensor *loss = decoder_loss(&f.decoder, &f.tape, &batch, &target);
+        assert_non_null(loss);
+        tape_backward(&f.tape, loss);
+        double product = 0, size = 0;
+        for (int i = 0; i < p->count; i++)
+            for (int64_t j = 0; j < tensor_count(&p->items[i].weight.tensor); j++) {
+                int64_t at = p->items[i].offset + j;
+                product += (double)p->gradients[at] * direction[at];
+                size += fabs((double)p->gradients[at] * direction[at]);
+            }
+        assert_true(fabs(product - loss->tangent[0]) < 2e-6 * size);
+        free(direction);
+        tear_down(&f);
+    }
+}
+
+static void cached_generation_equals_the_whole_pass(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 4; variant++) {
+        struct fixture f;
+        set_up(&f, variant);
+        struct decoder_batch batch = {.batch = 1, .length = 20, .tokens = f.tokens};
+        struct tensor *hidden = decoder_hidden(&f.decoder, &f.tape, &batch);
+        float whole[20 * VOCABULARY], step[VOCABULARY];
+        linear_logits(&f.compute, hidden, 0, 20, &f.decoder.head, whole);
+        tape_reset(&f.tape);
+        struct decoder_cache cache;
+        assert_int_equal(decoder_cache_create(&f.decoder, 20, &cache, NULL), STATUS_OK);
+        const int pieces[] = {7, 1, 1, 3, 8};
+        for (int i = 0, done = 0; i < 5; i++) {
+            assert_int_equal(
+                decoder_extend(&f.decoder, &f.tape, &cache, f.tokens + done, pieces[i], step, NULL),
+                STATUS_OK);
+            done += pieces[i];
+            for (int j = 0; j < VOCABULARY; j++)
+                assert_true(fabsf(step[j] - whole[(done - 1) * VOCABULARY + j]) < 1e-4f);
+        }
+        struct error error;
+        assert_int_equal(decoder_extend(&f.decoder, &f.tape, &cache, f.tokens, 1, step, &error),
+                         STATUS_FAILED);
+        decoder_cache_free(&cache);
+        tear_down(&f);
+    }
+}
+
+static void packed_documents_do_not_see_each_other(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 2; variant++) {
+        struct fixture f;
+        set_up(&f, variant);
+        int32_t positions[20], start[20];
+        for (int t = 0; t < 20; t++) {
+            start[t] = t < 8 ? 0 : 8;
+            positions[t] = t - start[t];
+        }
+        struct decoder_batch packed = {1, 20, f.tokens, positions, start};
+        struct decoder_batch alone = {.batch = 1, .length = 12, .tokens = f.tokens + 8};
+        struct tensor *a = decoder_hidden(&f.decoder, &f.tape, &packed);
+        struct tensor *b = decoder_hidden(&f.decoder, &f.tape, &alone);
+        for (int i = 0; i < 12 * 24; i++)
+            assert_true(fabsf(a->data[8 * 24 + i] - b->data[i]) < 1e-4f);
+        tear_down(&f);
+    }
+}
+
+static void memory_is_estimated_within_a_tenth(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 2; variant++) {
+        struct fixture f;
+        set_up(&f, 0);
+        decoder_free(&f.decoder);
+        struct decoder_config config = variant ? decoder_config_gpt2(2000, 128, 128, 4, 4)
+                                               : decoder_config_llama(2000, 128, 192, 3, 3);
+        assert_int_equal(decoder_create_random(&config, 5, &f.decoder, NULL), STATUS_OK);
+        assert_int_equal(parameters_train(&f.decoder.parameters, NULL), STATUS_OK);
+        int32_t *ids = calloc(1024, sizeof *ids);
+        struct decoder_batch batch = {.batch = 8, .length = 128, .tokens = ids};
+        struct loss_target target = {.ids = ids, .scale = 1};
+        f.tape.recording = true;
+        tape_backward(&f.tape, decoder_loss(&f.decoder, &f.tape, &batch, &target));
+        double used = (double)f.tape.activations.peak + (double)f.tape.buffers.peak;
+        double estimate = (double)decoder_activation_bytes(&config, 8, 128);
+        assert_true(fabs(estimate / used - 1) < 0.1);
+        free(ids);
+        tear_down(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameter_counts_are_what_is_allocated),
+        cmocka_unit_test(forward_and_reverse_mode_agree),
+        cmocka_unit_test(cached_generation_equals_the_whole_pass),
+        cmocka_unit_test(packed_documents_do_not_see_each_other),
+        cmocka_unit_test(memory_is_estimated_within_a_tenth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
