@@ -58,23 +58,29 @@ static struct arena_block *next_block(struct arena *arena, size_t bytes)
     return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t bytes)
+/* `alignment` is 1 or ARENA_ALIGNMENT. */
+static void *take(struct arena *arena, size_t bytes, size_t alignment)
 {
     if (bytes > SIZE_MAX / 2)
         return NULL;
-    bytes = round_up(bytes ? bytes : 1);
     struct arena_block *block = arena->current;
-    if (!block || block->capacity - block->offset < bytes) {
+    size_t begin = block ? (block->offset + alignment - 1) & ~(alignment - 1) : 0;
+    if (!block || begin > block->capacity || block->capacity - begin < bytes) {
         block = next_block(arena, bytes);
         if (!block)
             return NULL;
+        begin = 0;
     }
-    void *result = block->data + block->offset;
-    block->offset += bytes;
-    arena->used += bytes;
+    arena->used += begin + bytes - block->offset;
+    block->offset = begin + bytes;
     if (arena->used > arena->peak)
         arena->peak = arena->used;
-    return result;
+    return block->data + begin;
+}
+
+void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    return bytes > SIZE_MAX / 2 ? NULL : take(arena, round_up(bytes ? bytes : 1), ARENA_ALIGNMENT);
 }
 
 void *arena_calloc(struct arena *arena, size_t count, size_t size)
@@ -90,7 +96,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
 
 char *arena_strndup(struct arena *arena, const char *text, size_t length)
 {
-    char *copy = arena_alloc(arena, length + 1);
+    char *copy = length < SIZE_MAX ? take(arena, length + 1, 1) : NULL;
     if (!copy)
         return NULL;
     memcpy(copy, text, length);

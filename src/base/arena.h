@@ -33,8 +33,8 @@ void *arena_alloc(struct arena *arena, size_t bytes);
 /* Same for count * size, zeroed; NULL also when the product overflows. */
 void *arena_calloc(struct arena *arena, size_t count, size_t size);
 
-/* Copies of a string / of the first `length` bytes with a terminating 0; NULL when out of memory.
- */
+/* Copies of a string / of the first `length` bytes with a terminating 0, not aligned; NULL when out
+ * of memory. */
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
 

@@ -1,0 +1,160 @@
+/* See table.h. */
+#include "base/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static uint32_t hash_bytes(const void *key, size_t length)
+{
+    uint64_t hash = XXH3_64bits(key, length);
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+static uint32_t find_slot(const struct table *table, const void *key, size_t length, uint32_t hash)
+{
+    uint32_t mask = table->slot_count - 1, slot = hash & mask;
+    for (;; slot = (slot + 1) & mask) {
+        uint32_t index = table->slots[slot];
+        if (index == 0)
+            return slot;
+        const struct table_entry *entry = &table->entries[index - 1];
+        if (entry->hash == hash && entry->length == length && memcmp(entry->key, key, length) == 0)
+            return slot;
+    }
+}
+
+int64_t *table_find(const struct table *table, const void *key, size_t length)
+{
+    if (table->count == 0)
+        return NULL;
+    uint32_t index = table->slots[find_slot(table, key, length, hash_bytes(key, length))];
+    return index ? &table->entries[index - 1].value : NULL;
+}
+
+static int grow(struct table *table)
+{
+    uint32_t slot_count = table->slot_count ? table->slot_count * 2 : 64;
+    uint32_t capacity = slot_count / 2;
+    if (slot_count < table->slot_count)
+        return 0;
+    struct table_entry *entries = realloc(table->entries, capacity * sizeof *entries);
+    if (!entries)
+        return 0;
+    table->entries = entries;
+    table->capacity = capacity;
+    uint32_t *slots = calloc(slot_count, sizeof *slots);
+    if (!slots)
+        return 0;
+    free(table->slots);
+    table->slots = slots;
+    table->slot_count = slot_count;
+    for (uint32_t i = 0; i < table->count; i++) {
+        uint32_t slot = entries[i].hash & (slot_count - 1);
+        while (slots[slot])
+            slot = (slot + 1) & (slot_count - 1);
+        slots[slot] = i + 1;
+    }
+    return 1;
+}
+
+int64_t *table_put(struct table *table, const void *key, size_t length, int64_t initial)
+{
+    uint32_t hash = hash_bytes(key, length);
+    if (table->slot_count) {
+        uint32_t index = table->slots[find_slot(table, key, length, hash)];
+        if (index)
+            return &table->entries[index - 1].value;
+    }
+    if (length > UINT32_MAX || (table->count == table->capacity && !grow(table)))
+        return NULL;
+    uint32_t slot = find_slot(table, key, length, hash);
+    char *copy = arena_strndup(&table->keys, key, length);
+    if (!copy)
+        return NULL;
+    table->entries[table->count] = (struct table_entry){copy, (uint32_t)length, hash, initial};
+    table->slots[slot] = ++table->count;
+    return &table->entries[table->count - 1].value;
+}
+
+void table_clear(struct table *table)
+{
+    table->count = 0;
+    if (table->slots)
+        memset(table->slots, 0, table->slot_count * sizeof *table->slots);
+    arena_reset(&table->keys);
+}
+
+void table_free(struct table *table)
+{
+    free(table->entries);
+    free(table->slots);
+    arena_free(&table->keys);
+    *table = (struct table){0};
+}
+
+static uint64_t mix(uint64_t key)
+{
+    key ^= key >> 31;
+    key *= 0x9e3779b97f4a7c15u;
+    return key ^ key >> 29;
+}
+
+static uint64_t number_slot(const struct number_table *table, uint64_t key)
+{
+    uint64_t mask = table->slot_count - 1, slot = mix(key) & mask;
+    while (table->keys[slot] != key && table->keys[slot] != UINT64_MAX)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+int64_t *number_table_find(const struct number_table *table, uint64_t key)
+{
+    if (table->count == 0)
+        return NULL;
+    uint64_t slot = number_slot(table, key);
+    return table->keys[slot] == key ? &table->values[slot] : NULL;
+}
+
+static int number_grow(struct number_table *table)
+{
+    struct number_table bigger = {.slot_count = table->slot_count ? table->slot_count * 2 : 64,
+                                  .count = table->count};
+    bigger.keys = malloc(bigger.slot_count * sizeof *bigger.keys);
+    bigger.values = malloc(bigger.slot_count * sizeof *bigger.values);
+    if (!bigger.keys || !bigger.values) {
+        number_table_free(&bigger);
+        return 0;
+    }
+    memset(bigger.keys, 0xff, bigger.slot_count * sizeof *bigger.keys);
+    for (uint64_t i = 0; i < table->slot_count; i++) {
+        if (table->keys[i] == UINT64_MAX)
+            continue;
+        uint64_t slot = number_slot(&bigger, table->keys[i]);
+        bigger.keys[slot] = table->keys[i];
+        bigger.values[slot] = table->values[i];
+    }
+    number_table_free(table);
+    *table = bigger;
+    return 1;
+}
+
+int64_t *number_table_put(struct number_table *table, uint64_t key, int64_t initial)
+{
+    if (table->count * 2 >= table->slot_count && !number_grow(table))
+        return NULL;
+    uint64_t slot = number_slot(table, key);
+    if (table->keys[slot] != key) {
+        table->keys[slot] = key;
+        table->values[slot] = initial;
+        table->count++;
+    }
+    return &table->values[slot];
+}
+
+void number_table_free(struct number_table *table)
+{
+    free(table->keys);
+    free(table->values);
+    *table = (struct number_table){0};
+}

@@ -1,0 +1,25 @@
+/* Characters as pre-tokenizers see them. ASCII is decided by a table, the rest by utf8proc. */
+#ifndef TEXT_UNICODE_H
+#define TEXT_UNICODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum char_class { CHAR_OTHER, CHAR_LETTER, CHAR_NUMBER, CHAR_SPACE };
+
+/* Class and byte length of the character at text[0], length > 0. A byte that starts no valid
+ * UTF-8 is a character of its own, of class OTHER. */
+enum char_class unicode_class(const char *text, size_t length, size_t *width);
+
+/* Length in bytes of the valid UTF-8 character at text[0] (its code point in *point), or 0. */
+size_t unicode_decode(const char *text, size_t length, uint32_t *point);
+
+/* Writes the code point (at most U+10FFFF) as UTF-8; returns its 1 to 4 bytes. */
+size_t unicode_encode(uint32_t point, char bytes[4]);
+
+/* GPT-2's printable stand-in for each byte, as byte-level tokenizers write them in files. */
+uint32_t unicode_of_byte(unsigned char byte);
+/* The byte that a code point stands for, or -1. */
+int unicode_to_byte(uint32_t point);
+
+#endif
