@@ -106,3 +106,23 @@ void random_permutation(struct random_address address, int64_t count, int64_t *o
         out[j] = swap;
     }
 }
+
+uint64_t random_shuffle(struct random_address address, uint64_t index, uint64_t count)
+{
+    int half = 1;
+    while (half < 32 && (uint64_t)1 << (2 * half) < count)
+        half++;
+    uint64_t mask = ((uint64_t)1 << half) - 1;
+    do {
+        uint64_t left = index >> half, right = index & mask;
+        for (uint64_t round = 0; round < 4; round++) {
+            uint32_t words[4];
+            random_block(address, round << 32 | right, words);
+            uint64_t mixed = (left ^ words[0]) & mask;
+            left = right;
+            right = mixed;
+        }
+        index = left << half | right;
+    } while (index >= count);
+    return index;
+}
