@@ -326,7 +326,7 @@ static enum status collect(struct corpus *corpus, int64_t *count, struct error *
         if (record->line > 0 && !record->text)
             return error_no_memory(error, record->length);
         const char *text = record->text ? record->text : corpus->bytes.data + record->offset;
-        corpus->documents[(*count)++] = (struct document){text, record->length, index};
+        corpus->documents[(*count)++] = (struct document){text, record->length, index, 0};
         corpus->counts.documents++;
         corpus->counts.bytes += (int64_t)record->length;
     }

@@ -273,7 +273,7 @@ static bool read_number(enum gguf_type type, const unsigned char *data, int64_t 
         *whole = value.u8;
         break;
     case GGUF_I8:
-        *whole = value.i8;
+        *whole = (int64_t)value.i8;
         break;
     case GGUF_U16:
         *whole = value.u16;

@@ -419,7 +419,7 @@ enum status model_save_gguf(const struct model *model, const char *path,
         return error_set(error, STATUS_FAILED, "%s: family '%s' cannot be written as GGUF", path,
                          c->family);
     plan.values = malloc((size_t)widest * sizeof(float));
-    plan.blocks = malloc((size_t)widest * sizeof(float));
+    plan.blocks = malloc((size_t)widest * 4);
     enum status status = STATUS_OK;
     if (!plan.values || !plan.blocks)
         status = error_no_memory(error, (size_t)widest * 8);

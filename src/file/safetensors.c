@@ -78,7 +78,7 @@ static const char *read_entry(const json_t *value, const unsigned char *data, ui
     json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > length)
         return "its data lie outside the file";
-    strcpy(entry->type, type);
+    snprintf(entry->type, sizeof entry->type, "%s", type);
     entry->data = data + begin;
     entry->bytes = (size_t)(end - begin);
     size_t known = 0, needed;

@@ -194,7 +194,7 @@ enum status ledger_hash_path(const char *path, char hash[33], struct error *erro
 {
     XXH3_state_t *state = XXH3_createState();
     if (!state)
-        return error_no_memory(error, sizeof *state);
+        return error_no_memory(error, 576);
     XXH3_128bits_reset(state);
     enum status status = STATUS_OK;
     if (file_is_folder(path)) {

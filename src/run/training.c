@@ -162,12 +162,21 @@ static void set_schedule(struct training *t)
 
 static enum status evaluate_now(struct training *t, struct error *error)
 {
-    if (!t->held_out)
+    if (t->held_count == 0)
         return STATUS_OK;
     const struct tokenizer *tokenizer = t->model->has_tokenizer ? &t->model->tokenizer : NULL;
-    enum status status =
-        evaluate_shard(&t->model->decoder, tokenizer, &t->tape, t->held_out, t->options.window,
-                       t->options.evaluate_tokens, &t->last_evaluation, error);
+    struct evaluation sum = {0};
+    enum status status = STATUS_OK;
+    for (int i = 0; i < t->held_count && status == STATUS_OK; i++) {
+        struct evaluation part;
+        status = evaluate_shard(&t->model->decoder, tokenizer, &t->tape, &t->held_out[i],
+                                t->options.window, t->options.evaluate_tokens, &part, error);
+        sum.nats += part.nats;
+        sum.tokens += part.tokens;
+        sum.bytes += part.bytes;
+    }
+    evaluation_finish(&sum);
+    t->last_evaluation = sum;
     if (status == STATUS_OK && t->on_evaluation)
         t->on_evaluation(t->context, t->step, &t->last_evaluation);
     return status;

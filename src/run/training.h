@@ -44,7 +44,8 @@ struct training {
     struct model *model;
     struct compute *compute;
     struct mixture *mixture;
-    const struct shard *held_out; /* NULL: no evaluation */
+    const struct shard *held_out; /* evaluated together */
+    int held_count;               /* 0: no evaluation */
     struct training_options options;
     const char *checkpoint;            /* path; NULL: none are written */
     const volatile sig_atomic_t *stop; /* not 0: checkpoint and return STATUS_INTERRUPTED */
