@@ -57,22 +57,26 @@ leftovers() {
         xargs grep -nwE "$words"
 }
 
+# Suppressed: readdir, which is safe for threads that each have a stream; scratch memory that serves
+# several types; the logarithm of an empty sum.
 analyze() {
     cppcheck --quiet --error-exitcode=1 -j "$jobs" --std=c11 --platform=unix64 --library=posix \
         --enable=warning,performance,portability --inline-suppr -I src -I include \
         -D_GNU_SOURCE -D__x86_64__ -D__linux__ -U__AVX2__ -U__AVX512F__ -U__AVX512BF16__ \
         --suppress=missingIncludeSystem --suppress=unusedStructMember \
-        --suppress=normalCheckLevelMaxBranches src
+        --suppress=readdirCalled --suppress=invalidPointerCast \
+        --suppress=invalidFunctionArg:src/tensor/kernels/rows_template.h src
 }
 
 # Kernels are one template per instruction set, of which the plain build and the one with
-# intrinsics are checked. The notes about suppressed warnings are not wanted.
+# intrinsics are checked. One file a process, as the analyzer mistakes what an earlier file left
+# behind for uninitialized arguments. The notes about suppressed warnings are not wanted.
 tidy() {
     cmake --preset release >/dev/null
     files=$*
     [ -n "$files" ] || files=$(find src -name '*.c' ! -name '*_avx2.c' ! -name '*_avx512.c' | sort)
     status=0
-    echo "$files" | tr ' ' '\n' | xargs -P "$jobs" -n 3 clang-tidy -p build --quiet >"$log.tidy" \
+    echo "$files" | tr ' ' '\n' | xargs -P "$jobs" -n 1 clang-tidy -p build --quiet >"$log.tidy" \
         2>&1 || status=1
     grep -vE '^[0-9]+ warnings? generated|^Suppressed |^Use -header-filter' "$log.tidy" || true
     rm -f "$log.tidy"

@@ -48,9 +48,3 @@ enum status error_prefix(struct error *error, const char *format, ...)
     snprintf(error->message + used, sizeof error->message - used, ": %s", old);
     return error->status;
 }
-
-enum status error_no_memory(struct error *error, unsigned long long bytes)
-{
-    return error_set(error, STATUS_NO_MEMORY, "out of memory: could not allocate %llu bytes",
-                     bytes);
-}

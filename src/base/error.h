@@ -29,7 +29,12 @@ enum status error_set_errno(struct error *error, int number, const char *format,
 enum status error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Shorthand for a failed allocation of `bytes`. */
-enum status error_no_memory(struct error *error, unsigned long long bytes);
+/* Shorthand for a failed allocation of `bytes`. Inline, so that compilers and analyzers see that it
+ * never returns STATUS_OK. */
+static inline enum status error_no_memory(struct error *error, unsigned long long bytes)
+{
+    error_set(error, STATUS_NO_MEMORY, "out of memory: could not allocate %llu bytes", bytes);
+    return STATUS_NO_MEMORY;
+}
 
 #endif
