@@ -106,7 +106,7 @@ mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 mount -t devpts devpts "$root/dev/pts" 2>/dev/null || true
 
 inside() {
-    chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"
+    chroot "$root" env -i HOME=/home PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"
 }
 
 # `make` is all that the README asks for; git brought the tree.
