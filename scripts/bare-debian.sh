@@ -98,6 +98,7 @@ make_system() {
         >"$root/etc/apt/apt.conf.d/00machine" || true
 }
 [ -e "$root/etc/debian_version" ] || make_system
+chmod 755 "$root" # a folder fresh from mktemp is closed to all but root
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 mount -t proc proc "$root/proc" || fail "cannot mount: this needs a machine that allows it"
 mount -t sysfs -o ro sys "$root/sys" 2>/dev/null || true
