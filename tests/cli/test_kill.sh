@@ -2,7 +2,7 @@
 # A run killed at any moment, 50 times and more, ends with the very model of a run left alone.
 . "$(dirname "$0")/common.sh"
 make_corpus
-run="$adze train -d corpus $tiny --steps 2500 --evaluate-every 0 --checkpoint-every 0.01 -q"
+run="$adze train -d corpus $tiny --steps 9000 --evaluate-every 0 --checkpoint-every 0.01 -q"
 $run -o whole || fail "the undisturbed run failed"
 kills=0
 round=0
