@@ -404,8 +404,7 @@ static enum status announce(struct train *t, struct error *error)
     const struct decoder_config *c = &t->model.decoder.config;
     char count[16], memory[16], have[16];
     double need =
-        (double)training_memory(c, &t->training.options, thread_pool_size(t->compute.pool)) +
-        (double)decoder_count(c).parameters * 4;
+        (double)training_memory(c, &t->training.options, thread_pool_size(t->compute.pool));
     double available = stage_memory_available();
     cli_result_int(t->cli, "parameters", decoder_count(c).parameters);
     cli_result_real(t->cli, "estimated_memory", need);
@@ -460,6 +459,7 @@ static enum status run_training(struct train *t, struct error *error)
         .on_evaluation = on_evaluation,
         .context = t,
     };
+    stage_memory_reset();
     enum status status = announce(t, error);
     if (status == STATUS_OK)
         status = training_create(training, error);

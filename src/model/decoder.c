@@ -279,6 +279,22 @@ static struct attention_shape base_shape(const struct decoder *decoder,
     };
 }
 
+/* One layer. When nobody will ask for what lies inside it, its memory is handed back, and the new
+ * stream takes the old one's place. */
+static struct tensor *run_layer(struct decoder *decoder, struct tape *tape, int64_t index,
+                                const struct layer_context *context, struct tensor *x)
+{
+    bool keeps = tape->recording || tape->forward_mode;
+    struct arena_mark mark = arena_save(&tape->activations);
+    struct tensor *y = attention_branch(decoder, tape, index, context, x);
+    y = mlp_branch(decoder, tape, index, y);
+    if (!y || keeps)
+        return y;
+    memcpy(x->data, y->data, (size_t)tensor_count(y) * sizeof(float));
+    arena_rewind(&tape->activations, mark);
+    return x;
+}
+
 struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch)
 {
@@ -287,10 +303,8 @@ struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
     if (!context.positions)
         return NULL;
     struct tensor *x = embed(decoder, tape, batch, context.positions);
-    for (int64_t i = 0; i < decoder->config.layers; i++) {
-        x = attention_branch(decoder, tape, i, &context, x);
-        x = mlp_branch(decoder, tape, i, x);
-    }
+    for (int64_t i = 0; x && i < decoder->config.layers; i++)
+        x = run_layer(decoder, tape, i, &context, x);
     return apply_norm(tape, decoder, &decoder->final_norm, x);
 }
 
@@ -339,16 +353,8 @@ enum status decoder_extend(struct decoder *decoder, struct tape *tape, struct de
     context.shape.offset = cache->length;
     context.positions = fill_positions(tape, &batch, cache->length);
     struct tensor *x = context.positions ? embed(decoder, tape, &batch, context.positions) : NULL;
-    for (int64_t i = 0; x && i < decoder->config.layers; i++) {
-        struct arena_mark mark = arena_save(&tape->activations);
-        struct tensor *y = attention_branch(decoder, tape, i, &context, x);
-        y = mlp_branch(decoder, tape, i, y);
-        if (y)
-            memcpy(x->data, y->data, (size_t)tensor_count(y) * sizeof(float));
-        else
-            x = NULL;
-        arena_rewind(&tape->activations, mark);
-    }
+    for (int64_t i = 0; x && i < decoder->config.layers; i++)
+        x = run_layer(decoder, tape, i, &context, x);
     x = apply_norm(tape, decoder, &decoder->final_norm, x);
     if (x && logits)
         linear_logits(tape->compute, x, count - 1, 1, &decoder->head, logits);

@@ -24,6 +24,9 @@ int64_t decoder_activation_bytes(const struct decoder_config *c, int64_t batch, 
     int64_t gradients = tokens * (2 * c->width + (widest > mixing ? widest : mixing));
     int64_t rows = ((int64_t)8 << 20) / c->vocabulary;
     rows = rows < 64 ? 64 : rows;
-    int64_t logits = (rows < tokens ? rows : tokens) * c->vocabulary;
+    int64_t room = 1;
+    while (room < (rows < tokens ? rows : tokens))
+        room *= 2;
+    int64_t logits = room * c->vocabulary;
     return 4 * (forward + gradients + logits);
 }

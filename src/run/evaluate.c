@@ -6,7 +6,7 @@
 
 #include "data/mixture.h"
 
-#define ROW_TOKENS 2048 /* tokens evaluated together */
+#define ROW_TOKENS 1024 /* tokens evaluated together: no more than in a training step */
 
 void evaluation_finish(struct evaluation *e)
 {

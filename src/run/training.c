@@ -7,6 +7,7 @@
 #include <time.h>
 
 #define MICRO_TOKENS 1024
+#define PROGRAM_BYTES ((int64_t)10 << 20) /* of memory that every process of this program has */
 #define TRIAL_STEPS 3 /* timed before a run on a budget of minutes */
 
 static double now(void)
@@ -29,9 +30,12 @@ int64_t training_memory(const struct decoder_config *config, const struct traini
     int64_t values = decoder_count(config).parameters;
     int64_t state =
         2 * values * (int64_t)sizeof(float) + optimizer_bytes(options->optimizer.kind, values);
-    int64_t scratch = (int64_t)GEMM_PANEL_BYTES + threads * (int64_t)COMPUTE_SCRATCH_BYTES / 2;
+    int64_t widest = config->vocabulary > config->hidden ? config->vocabulary : config->hidden;
+    int64_t panels = (int64_t)GEMM_DEPTH * widest * (int64_t)sizeof(float);
+    panels = panels < (int64_t)GEMM_PANEL_BYTES ? panels : (int64_t)GEMM_PANEL_BYTES;
+    int64_t scratch = panels + threads * (int64_t)COMPUTE_SCRATCH_BYTES / 2;
     int64_t rows = options->batch * options->window * 20;
-    return state + scratch + rows +
+    return PROGRAM_BYTES + state + scratch + rows +
            decoder_activation_bytes(config, micro_rows(options), options->window);
 }
 

@@ -113,8 +113,12 @@ static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct li
     int64_t vocabulary = head->weight->rows, most = LOGIT_VALUES / vocabulary;
     most = most < 64 ? 64 : most;
     most = most < rows ? most : rows;
-    size_t bytes = (size_t)(most * vocabulary) * sizeof(float);
-    size_t row_bytes = (size_t)most * 2 * sizeof(double);
+    /* Buffers for a power of two of rows: a smaller last batch finds those of the others. */
+    int64_t room = 1;
+    while (room < most)
+        room *= 2;
+    size_t bytes = (size_t)(room * vocabulary) * sizeof(float);
+    size_t row_bytes = (size_t)room * 2 * sizeof(double);
     struct chunk_job job = {
         .compute = tape->compute, .target = target, .vocabulary = vocabulary, .gradient = records};
     job.logits = tape_take(tape, bytes);
