@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum status error_set(struct error *error, enum status status, const char *format, ...)
+enum status(error_set)(struct error *error, enum status status, const char *format, ...)
 {
     if (!error)
         return status;
@@ -18,7 +18,7 @@ enum status error_set(struct error *error, enum status status, const char *forma
     return status;
 }
 
-enum status error_set_errno(struct error *error, int number, const char *format, ...)
+enum status(error_set_errno)(struct error *error, int number, const char *format, ...)
 {
     if (!error)
         return STATUS_FAILED;
@@ -34,7 +34,7 @@ enum status error_set_errno(struct error *error, int number, const char *format,
     return STATUS_FAILED;
 }
 
-enum status error_prefix(struct error *error, const char *format, ...)
+enum status(error_prefix)(struct error *error, const char *format, ...)
 {
     if (!error)
         return STATUS_FAILED;
@@ -47,10 +47,4 @@ enum status error_prefix(struct error *error, const char *format, ...)
     size_t used = strlen(error->message);
     snprintf(error->message + used, sizeof error->message - used, ": %s", old);
     return error->status;
-}
-
-enum status error_no_memory(struct error *error, unsigned long long bytes)
-{
-    return error_set(error, STATUS_NO_MEMORY, "out of memory: could not allocate %llu bytes",
-                     bytes);
 }

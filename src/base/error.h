@@ -29,7 +29,21 @@ enum status error_set_errno(struct error *error, int number, const char *format,
 enum status error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Shorthand for a failed allocation of `bytes`. */
-enum status error_no_memory(struct error *error, unsigned long long bytes);
+/* Shorthand for a failed allocation of `bytes`. Inline, so that compilers see that it never
+ * returns STATUS_OK. */
+static inline enum status error_no_memory(struct error *error, unsigned long long bytes)
+{
+    error_set(error, STATUS_NO_MEMORY, "out of memory: could not allocate %llu bytes", bytes);
+    return STATUS_NO_MEMORY;
+}
+
+/* The static analyzer looks at one file at a time, and would follow paths on which a failure comes
+ * back as STATUS_OK. It is told that the status returned is the status given. */
+#ifdef __clang_analyzer__
+#define error_set(error, status, ...) ((error_set)(error, status, __VA_ARGS__), (status))
+#define error_set_errno(error, status, ...)                                                        \
+    ((error_set_errno)(error, status, __VA_ARGS__), STATUS_FAILED)
+#define error_prefix(error, ...) ((error_prefix)(error, __VA_ARGS__), STATUS_FAILED)
+#endif
 
 #endif

@@ -134,8 +134,9 @@ static int number_grow(struct number_table *table)
         bigger.keys[slot] = table->keys[i];
         bigger.values[slot] = table->values[i];
     }
-    number_table_free(table);
+    struct number_table old = *table;
     *table = bigger;
+    number_table_free(&old);
     return 1;
 }
 

@@ -57,7 +57,8 @@ static uint64_t level_hash(const char *text, size_t length)
     return hash == UINT64_MAX ? 0 : hash;
 }
 
-static enum status add_piece(struct chunks *c, const char *text, size_t length, struct error *error)
+static enum status add_piece(struct chunks *c, const char *text, size_t length, uint64_t origin,
+                             struct error *error)
 {
     if (c->options.dedup) {
         uint64_t known = c->seen.count;
@@ -76,15 +77,16 @@ static enum status add_piece(struct chunks *c, const char *text, size_t length, 
         c->items = grown;
         c->capacity = capacity;
     }
-    c->items[c->count++] = (struct document){text, length, c->next_index++};
+    c->items[c->count++] = (struct document){text, length, c->next_index++, origin};
     return STATUS_OK;
 }
 
 static enum status cut_document(struct chunks *c, const struct document *document,
                                 struct error *error)
 {
+    uint64_t origin = document_hash(document->text, document->length);
     if (c->options.words <= 0)
-        return add_piece(c, document->text, document->length, error);
+        return add_piece(c, document->text, document->length, origin, error);
     const char *text = document->text;
     enum status status = STATUS_OK;
     size_t begin = 0, at = 0;
@@ -98,7 +100,7 @@ static enum status cut_document(struct chunks *c, const struct document *documen
         if (words < c->options.words && at < document->length)
             continue;
         if (words * 2 >= c->options.words)
-            status = add_piece(c, text + begin, at - begin, error);
+            status = add_piece(c, text + begin, at - begin, origin, error);
         else if (words > 0)
             c->dropped++;
         begin = at;

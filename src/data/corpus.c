@@ -59,14 +59,15 @@ void corpus_close(struct corpus *corpus)
 static enum status add_path(struct corpus *corpus, const char *path, struct error *error)
 {
     struct file_list list = {0};
-    if (file_is_folder(path)) {
+    bool folder = file_is_folder(path);
+    if (folder) {
         enum status status = file_list_folder(path, &list, error);
         if (status == STATUS_OK && list.count == 0)
             status = error_set(error, STATUS_FAILED, "%s: the folder holds no files", path);
         if (status != STATUS_OK)
             return status;
     }
-    size_t count = file_is_folder(path) ? list.count : 1;
+    size_t count = folder ? list.count : 1;
     char **grown =
         realloc(corpus->files.paths, (corpus->files.count + count) * sizeof *corpus->files.paths);
     if (!grown) {
@@ -326,7 +327,7 @@ static enum status collect(struct corpus *corpus, int64_t *count, struct error *
         if (record->line > 0 && !record->text)
             return error_no_memory(error, record->length);
         const char *text = record->text ? record->text : corpus->bytes.data + record->offset;
-        corpus->documents[(*count)++] = (struct document){text, record->length, index};
+        corpus->documents[(*count)++] = (struct document){text, record->length, index, 0};
         corpus->counts.documents++;
         corpus->counts.bytes += (int64_t)record->length;
     }

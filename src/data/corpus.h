@@ -29,7 +29,8 @@ enum corpus_problem {
 struct document {
     const char *text; /* with a terminating 0 */
     size_t length;
-    int64_t index; /* place among all records of the corpus, bad ones included */
+    int64_t index;   /* place among all records of the corpus, bad ones included */
+    uint64_t origin; /* of pieces: hash of the document that it was cut from */
 };
 
 /* What has been read so far. */

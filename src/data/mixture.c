@@ -105,7 +105,11 @@ enum status mixture_next(struct mixture *m, int64_t count, const struct mixture_
     for (int64_t i = 0; i < count; i++) {
         int chosen = choose_source(m, m->rows++);
         struct mixture_source *source = &m->sources[chosen];
-        int64_t windows = mixture_windows(m, chosen), drawn = source->drawn++;
+        int64_t windows = mixture_windows(m, chosen);
+        if (windows < 1)
+            return error_set(error, STATUS_FAILED, "data source %d has no tokens to learn from",
+                             chosen + 1);
+        int64_t drawn = source->drawn++;
         struct random_address order = {m->seed, RANDOM_SHUFFLE, (uint32_t)(drawn / windows),
                                        (uint32_t)chosen};
         int64_t index =

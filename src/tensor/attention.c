@@ -134,7 +134,7 @@ static void forward_group(const struct forward_job *job, struct forward_slab *sl
         int64_t head = slab->kv_head * group + g;
         for (int64_t t0 = 0; t0 < shape->queries; t0 += batch_rows) {
             int64_t t1 = t0 + batch_rows < shape->queries ? t0 + batch_rows : shape->queries;
-            float states[64 * GEMM_ROWS_MOST][2];
+            float states[64 * GEMM_ROWS_MOST][2] = {{0}};
             for (int64_t t = t0; t < t1; t++) {
                 states[t - t0][0] = -INFINITY;
                 states[t - t0][1] = 0;

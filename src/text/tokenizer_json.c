@@ -368,7 +368,7 @@ enum status tok_save(const struct tokenizer *t, const char *path, struct error *
     enum status status = buffer_check(&text, error);
     if (status == STATUS_OK && !json)
         status = error_no_memory(error, (size_t)t->count * 64);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && json)
         status = file_write_atomic(path, json, strlen(json), error);
     free(json);
     json_decref(root);

@@ -385,7 +385,7 @@ static enum status fit_and_choose(struct pass *p, struct select_result *result, 
         status = for_all(p, true, take_pool, result, error);
     result->pool_documents = p->documents;
     result->pool_bytes = p->bytes;
-    if (status == STATUS_OK && p->model->pool_total == 0)
+    if (status == STATUS_OK && (p->model->pool_total == 0 || !p->kept->ends))
         status = error_set(error, STATUS_FAILED, "%s: no words in the pool", p->job->pool_paths[0]);
     if (status != STATUS_OK)
         return status;

@@ -16,10 +16,10 @@ typedef float lanes_f32 __attribute__((vector_size(4 * LANES), aligned(4), may_a
 /* One unit of A at `from` times the registers b, added to sum. */
 #ifdef NATIVE_BF16
 #define MULTIPLY(sum, from, b)                                                                     \
-    sum = (lanes_f32)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_ps(*(from)),            \
-                                      (__m512bh)(b))
+    ((sum) = (lanes_f32)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_ps(*(from)),         \
+                                         (__m512bh)(b)))
 #else
-#define MULTIPLY(sum, from, b) sum += *(from) * (b)
+#define MULTIPLY(sum, from, b) ((sum) += *(from) * (b))
 #endif
 
 static inline __attribute__((always_inline)) void store_tile(const struct gemm_tile *tile, int rows,
@@ -77,9 +77,9 @@ static inline __attribute__((always_inline)) void tile_rows(const struct gemm_ti
 
 #define TILE_CASE(n)                                                                               \
     case n:                                                                                        \
-        if (n <= ROWS && tile->a_transposed)                                                       \
+        if ((n) <= ROWS && tile->a_transposed)                                                     \
             tile_rows(tile, n, 1, GEMM_STRIDE);                                                    \
-        else if (n <= ROWS)                                                                        \
+        else if ((n) <= ROWS)                                                                      \
             tile_rows(tile, n, GEMM_STRIDE, 1);                                                    \
         break;
 

@@ -1,0 +1,528 @@
+/* adze adapt: the main job as a chain of this program's own commands. Each step is a run on the
+ * ledger and is reused while nothing that it depends on has changed. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/stages.h"
+#include "run/report.h"
+
+#define FINAL_SHARE 0.5 /* of the time, for the model that is kept; the rest compares selections   \
+                         */
+
+struct adapt_options {
+    struct option_list domain, pool, also;
+    const char *output, *method, *format, *base, *field;
+    double minutes, share;
+    int64_t chunk, seeds;
+};
+
+static const struct option table[] = {
+    {"domain", 0, OPTION_LIST, offsetof(struct adapt_options, domain), NULL, 0, 0, NULL, "PATH",
+     "text of the domain: files or folders"},
+    {"pool", 0, OPTION_LIST, offsetof(struct adapt_options, pool), NULL, 0, 0, NULL, "PATH",
+     "the corpus to choose further text from"},
+    {"output", 'o', OPTION_PATH, offsetof(struct adapt_options, output), NULL, 0, 0, NULL, "FOLDER",
+     "gets model.gguf, report.html, the model folder and the parts"},
+    {"minutes", 0, OPTION_REAL, offsetof(struct adapt_options, minutes), "10", 0.05, 1e6, NULL,
+     NULL, "time to train for, comparisons included"},
+    {"method", 0, OPTION_TEXT, offsetof(struct adapt_options, method), "dsir", 0, 0, NULL, "NAME",
+     "how text is chosen"},
+    {"share", 0, OPTION_REAL, offsetof(struct adapt_options, share), "0.125", 0, 1, NULL, NULL,
+     "part of the pool to choose"},
+    {"chunk", 0, OPTION_INT, offsetof(struct adapt_options, chunk), "120", 0, 1e9, NULL, "WORDS",
+     "length of the pieces that are chosen"},
+    {"seeds", 0, OPTION_INT, offsetof(struct adapt_options, seeds), "2", 1, 16, NULL, NULL,
+     "runs of each side of the comparison of selected and random text"},
+    {"also", 0, OPTION_LIST, offsetof(struct adapt_options, also), NULL, 0, 0, NULL, "NAME=PATH",
+     "measure on another domain, too, how much selection helps"},
+    {"format", 'f', OPTION_CHOICE, offsetof(struct adapt_options, format), "q8_0", 0, 0,
+     "q8_0|q4_0", NULL, "format of model.gguf; the report measures both"},
+    {"base", 0, OPTION_PATH, offsetof(struct adapt_options, base), NULL, 0, 0, NULL, "MODEL",
+     "continue from this model instead of starting from nothing"},
+    {"field", 0, OPTION_TEXT, offsetof(struct adapt_options, field), "text", 0, 0, NULL, "NAME",
+     "field of JSON records that holds the text"},
+    {.name = NULL},
+};
+
+struct adapt_shape {
+    int64_t layers, width, heads, context, vocabulary, batch;
+};
+
+static const struct option shape_table[] = {
+    {"layers", 0, OPTION_INT, offsetof(struct adapt_shape, layers), "4", 1, 4096, NULL, NULL,
+     "layers"},
+    {"width", 0, OPTION_INT, offsetof(struct adapt_shape, width), "192", 1, 131072, NULL, NULL,
+     "width"},
+    {"heads", 0, OPTION_INT, offsetof(struct adapt_shape, heads), "3", 1, 4096, NULL, NULL,
+     "attention heads"},
+    {"context", 'c', OPTION_INT, offsetof(struct adapt_shape, context), "256", 1, 1 << 24, NULL,
+     "TOKENS", "context length"},
+    {"vocabulary", 0, OPTION_INT, offsetof(struct adapt_shape, vocabulary), "4096", 257, 1 << 24,
+     NULL, "TOKENS", "vocabulary"},
+    {"batch", 'b', OPTION_INT, offsetof(struct adapt_shape, batch), "8", 1, 1e6, NULL, "ROWS",
+     "rows of context tokens in an update"},
+    {.name = NULL},
+};
+
+struct adapt {
+    struct cli *cli;
+    const struct adapt_options *o;
+    const struct adapt_shape *shape;
+    struct error *error;
+    int64_t steps; /* of each run of the comparison; 0 until the first has been timed */
+    json_t *trials, *formats, *samples, *selections, *stages;
+};
+
+/* A command line that is put together word by word. */
+struct line {
+    struct arena *arena;
+    char *words[256];
+    int count;
+};
+
+static void add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct line *line, const char *format, ...)
+{
+    char text[4096];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    char *copy = arena_strdup(line->arena, text);
+    if (copy && line->count < 256)
+        line->words[line->count++] = copy;
+}
+
+static void add_list(struct line *line, const char *name, const struct option_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        add(line, "--%s=%s", name, list->items[i]);
+}
+
+static char *at(struct adapt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A path in the output folder, in the command's arena. */
+static char *at(struct adapt *a, const char *format, ...)
+{
+    char name[1024], path[4096];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(name, sizeof name, format, values);
+    va_end(values);
+    snprintf(path, sizeof path, "%s/%s", a->o->output, name);
+    return arena_strdup(&a->cli->arena, path);
+}
+
+static struct line start(struct adapt *a, const char *command)
+{
+    struct line line = {.arena = &a->cli->arena};
+    char copy[64], *rest = NULL;
+    snprintf(copy, sizeof copy, "%s", command);
+    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        add(&line, "%s", word);
+    return line;
+}
+
+/* Runs a step; its result is a new reference. Outputs of earlier attempts are overwritten: they are
+ * in this command's own folder. */
+static enum status step(struct adapt *a, struct line *line, const char *what, json_t **result)
+{
+    json_t *mine = NULL;
+    if (cli_stop)
+        return error_set(a->error, STATUS_INTERRUPTED,
+                         "stopped; the same command goes on with what is left to do");
+    cli_say(a->cli, "%s", what);
+    if (cli_dispatch(line->count, line->words, a->cli, &mine) != 0)
+        return error_set(a->error, cli_stop ? STATUS_INTERRUPTED : STATUS_FAILED,
+                         "%s: the step failed", what);
+    json_array_append_new(
+        a->stages, json_pack("{s:s,s:O}", "what", what, "run", json_object_get(mine, "run")));
+    if (result)
+        *result = mine;
+    else
+        json_decref(mine);
+    return STATUS_OK;
+}
+
+/* A step that makes `output`, unless an unchanged earlier run has made it. */
+static enum status make(struct adapt *a, struct line *line, const char *output, const char *what,
+                        json_t **result)
+{
+    add(line, "--output=%s", output);
+    return step(a, line, what, result);
+}
+
+static double real_of(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+/* Splits a domain into the sample that selection and training see, and the held-out part. */
+static enum status split_domain(struct adapt *a, const char *name, const struct option_list *paths,
+                                char **sample, char **held)
+{
+    struct line line = start(a, "split");
+    char what[256];
+    char *folder = at(a, "parts/%s", name);
+    add_list(&line, "data", paths);
+    add(&line, "--chunk=%lld", (long long)a->o->chunk);
+    add(&line, "--field=%s", a->o->field);
+    add(&line, "--held-out=0.3");
+    snprintf(what, sizeof what, "splitting domain '%s' into a sample and a held-out part", name);
+    *sample = at(a, "parts/%s/train.jsonl", name);
+    *held = at(a, "parts/%s/held-out.jsonl", name);
+    return make(a, &line, folder, what, NULL);
+}
+
+static enum status choose(struct adapt *a, const char *method, const char *name, const char *sample,
+                          char **output)
+{
+    struct line line = start(a, "select");
+    char what[256];
+    json_t *result = NULL;
+    *output = at(a, "parts/selected-%s.jsonl", name);
+    add_list(&line, "pool", &a->o->pool);
+    add(&line, "--method=%s", method);
+    add(&line, "--share=%g", a->o->share);
+    add(&line, "--chunk=%lld", (long long)a->o->chunk);
+    add(&line, "--field=%s", a->o->field);
+    if (strcmp(method, "dsir") == 0)
+        add(&line, "--min-words=%lld", (long long)(a->o->chunk * 3 / 4));
+    if (sample)
+        add(&line, "--target=%s", sample);
+    snprintf(what, sizeof what,
+             sample ? "selecting pool text for domain '%s' by %s" : "choosing %s text by %s", name,
+             method);
+    enum status status = make(a, &line, *output, what, &result);
+    if (status == STATUS_OK) {
+        json_object_set_new(result, "domain", json_string(name));
+        json_array_append(a->selections, result);
+    }
+    json_decref(result);
+    return status;
+}
+
+static void add_shape(struct adapt *a, struct line *line)
+{
+    const struct adapt_shape *s = a->shape;
+    if (a->o->base)
+        add(line, "--base=%s", a->o->base);
+    else
+        add(line, "--tokenizer=%s", at(a, "parts/tokenizer.json"));
+    add(line, "--layers=%lld", (long long)s->layers);
+    add(line, "--width=%lld", (long long)s->width);
+    add(line, "--heads=%lld", (long long)s->heads);
+    add(line, "--context=%lld", (long long)s->context);
+    add(line, "--batch=%lld", (long long)s->batch);
+    add(line, "--evaluate-tokens=0");
+}
+
+/* One run of the comparison: trains on a selection, evaluates on the domain's held-out text. */
+static enum status trial(struct adapt *a, const char *domain, const char *method,
+                         const char *selection, const char *held, int64_t seed, double minutes)
+{
+    struct line line = start(a, "train");
+    char what[256];
+    json_t *result = NULL;
+    add(&line, "--data=%s", selection);
+    add(&line, "--held=%s", held);
+    add_shape(a, &line);
+    if (a->steps > 0)
+        add(&line, "--steps=%lld", (long long)a->steps);
+    else
+        add(&line, "--minutes=%g", minutes);
+    add(&line, "--evaluate-every=0");
+    add(&line, "--checkpoint-every=1e6");
+    add(&line, "--seed=%lld", (long long)seed);
+    snprintf(what, sizeof what, "comparison: %s text, domain '%s', seed %lld", method, domain,
+             (long long)seed);
+    enum status status = make(
+        a, &line, at(a, "parts/trial-%s-%s-%lld", domain, method, (long long)seed), what, &result);
+    if (status == STATUS_OK) {
+        a->steps = json_integer_value(json_object_get(result, "steps"));
+        json_array_append_new(a->trials,
+                              json_pack("{s:s,s:s,s:I,s:f,s:f,s:I,s:O}", "domain", domain, "method",
+                                        method, "seed", (json_int_t)seed, "bits_per_byte",
+                                        real_of(result, "bits_per_byte"), "perplexity",
+                                        real_of(result, "perplexity"), "tokens",
+                                        json_integer_value(json_object_get(result, "tokens")),
+                                        "run", json_object_get(result, "run")));
+    }
+    json_decref(result);
+    return status;
+}
+
+/* The random side of another domain: the first domain's random model, measured on its text. */
+static enum status measure_random(struct adapt *a, const char *domain, const char *held)
+{
+    struct line line = start(a, "perplexity");
+    char what[256];
+    json_t *result = NULL;
+    add(&line, "--model=%s",
+        at(a, "parts/trial-domain-random-%lld", (long long)a->cli->common->seed));
+    add(&line, "--data=%s", held);
+    add(&line, "--context=%lld", (long long)a->shape->context);
+    snprintf(what, sizeof what, "comparison: random text, domain '%s'", domain);
+    enum status status = step(a, &line, what, &result);
+    if (status == STATUS_OK)
+        json_array_append_new(a->trials,
+                              json_pack("{s:s,s:s,s:I,s:f,s:f,s:O}", "domain", domain, "method",
+                                        "random", "seed", (json_int_t)a->cli->common->seed,
+                                        "bits_per_byte", real_of(result, "bits_per_byte"),
+                                        "perplexity", real_of(result, "perplexity"), "run",
+                                        json_object_get(result, "run")));
+    json_decref(result);
+    return status;
+}
+
+static enum status learn_tokenizer(struct adapt *a, const char *sample, const char *selected,
+                                   const char *random)
+{
+    if (a->o->base)
+        return STATUS_OK;
+    struct line line = start(a, "tokenizer train");
+    add(&line, "--data=%s", sample);
+    add(&line, "--data=%s", selected);
+    add(&line, "--data=%s", random);
+    add(&line, "--vocabulary=%lld", (long long)a->shape->vocabulary);
+    return make(a, &line, at(a, "parts/tokenizer.json"), "learning a tokenizer", NULL);
+}
+
+static enum status train_final(struct adapt *a, const char *sample, const char *selected,
+                               const char *held, json_t **result)
+{
+    struct line line = start(a, "train");
+    add(&line, "--data=%s", selected);
+    add(&line, "--data=%s", sample);
+    add(&line, "--held=%s", held);
+    add_shape(a, &line);
+    add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
+    add(&line, "--evaluate-every=150");
+    return make(a, &line, at(a, "model"), "training the model on selected and domain text", result);
+}
+
+/* Shrinks, measures file, quality and speed; the chosen format becomes model.gguf. */
+static enum status shrink(struct adapt *a, const char *format, const char *held)
+{
+    struct line line = start(a, "shrink"), measure = start(a, "perplexity");
+    struct line speak = start(a, "generate");
+    char what[128], *file = at(a, "parts/model-%s.gguf", format);
+    json_t *shrunk = NULL, *measured = NULL, *spoken = NULL;
+    if (strcmp(format, a->o->format) == 0)
+        file = at(a, "model.gguf");
+    add(&line, "--model=%s", at(a, "model"));
+    add(&line, "--method=rtn");
+    add(&line, "--format=%s", format);
+    snprintf(what, sizeof what, "shrinking to %s", format);
+    enum status status = make(a, &line, file, what, &shrunk);
+    add(&measure, "--model=%s", file);
+    add(&measure, "--data=%s", held);
+    add(&measure, "--context=%lld", (long long)a->shape->context);
+    if (status == STATUS_OK)
+        status = step(a, &measure, "measuring it", &measured);
+    add(&speak, "--model=%s", file);
+    add(&speak, "--prompt=%s", "The");
+    add(&speak, "--tokens=200");
+    add(&speak, "--ignore-end");
+    if (status == STATUS_OK)
+        status = step(a, &speak, "timing it", &spoken);
+    if (status == STATUS_OK)
+        json_array_append_new(a->formats,
+                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
+                                        json_integer_value(json_object_get(shrunk, "file_bytes")),
+                                        "bits_per_weight", real_of(shrunk, "bits_per_weight"),
+                                        "bits_per_byte", real_of(measured, "bits_per_byte"),
+                                        "perplexity", real_of(measured, "perplexity"),
+                                        "tokens_per_second", real_of(spoken, "tokens_per_second")));
+    json_decref(shrunk);
+    json_decref(measured);
+    json_decref(spoken);
+    return status;
+}
+
+static enum status sample_texts(struct adapt *a)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < 3 && status == STATUS_OK; i++) {
+        struct line line = start(a, "generate");
+        json_t *result = NULL;
+        add(&line, "--model=%s", at(a, "model.gguf"));
+        add(&line, "--prompt=");
+        add(&line, "--tokens=120");
+        add(&line, "--seed=%lld", (long long)a->cli->common->seed + i);
+        add(&line, "--repetition-penalty=1.1");
+        status = step(a, &line, "writing a sample", &result);
+        if (status == STATUS_OK)
+            json_array_append(a->samples, json_object_get(result, "text"));
+        json_decref(result);
+    }
+    return status;
+}
+
+/* Mean bits per byte of a method's runs on a domain. */
+static double mean_bits(const struct adapt *a, const char *domain, const char *method)
+{
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < json_array_size(a->trials); i++) {
+        const json_t *t = json_array_get(a->trials, i);
+        if (strcmp(json_string_value(json_object_get(t, "domain")), domain) == 0 &&
+            strcmp(json_string_value(json_object_get(t, "method")), method) == 0) {
+            sum += real_of(t, "bits_per_byte");
+            count++;
+        }
+    }
+    return count > 0 ? sum / count : NAN;
+}
+
+/* Other domains: selection for each, one run; "name=path". */
+static enum status other_domains(struct adapt *a, double minutes)
+{
+    enum status status = STATUS_OK;
+    for (int64_t i = 0; i < a->o->also.count && status == STATUS_OK; i++) {
+        char *name = arena_strdup(&a->cli->arena, a->o->also.items[i]);
+        char *equals = name ? strchr(name, '=') : NULL, *sample, *held, *selected;
+        if (!equals || equals == name)
+            return error_set(a->error, STATUS_USAGE, "--also wants NAME=PATH, not '%s'",
+                             a->o->also.items[i]);
+        *equals = 0;
+        const char *path = equals + 1;
+        struct option_list paths = {&path, 1};
+        status = split_domain(a, name, &paths, &sample, &held);
+        if (status == STATUS_OK)
+            status = choose(a, a->o->method, name, sample, &selected);
+        if (status == STATUS_OK)
+            status = trial(a, name, a->o->method, selected, held, a->cli->common->seed, minutes);
+        if (status == STATUS_OK)
+            status = measure_random(a, name, held);
+    }
+    return status;
+}
+
+static enum status run_chain(struct adapt *a)
+{
+    char *sample, *held, *selected, *random;
+    json_t *final = NULL;
+    double runs = (double)(2 * a->o->seeds + a->o->also.count);
+    double minutes = a->o->minutes * (1 - FINAL_SHARE) / runs;
+    enum status status = split_domain(a, "domain", &a->o->domain, &sample, &held);
+    if (status == STATUS_OK)
+        status = choose(a, a->o->method, "domain", sample, &selected);
+    if (status == STATUS_OK)
+        status = choose(a, "random", "random", NULL, &random);
+    if (status == STATUS_OK)
+        status = learn_tokenizer(a, sample, selected, random);
+    for (int64_t i = 0; i < a->o->seeds && status == STATUS_OK; i++) {
+        int64_t seed = a->cli->common->seed + i;
+        status = trial(a, "domain", a->o->method, selected, held, seed, minutes);
+        if (status == STATUS_OK)
+            status = trial(a, "domain", "random", random, held, seed, minutes);
+    }
+    if (status == STATUS_OK)
+        status = other_domains(a, minutes);
+    if (status == STATUS_OK)
+        status = train_final(a, sample, selected, held, &final);
+    if (status == STATUS_OK) {
+        json_array_append_new(a->formats,
+                              json_pack("{s:s,s:f,s:f,s:f}", "format", "f32", "bits_per_weight",
+                                        32.0, "bits_per_byte", real_of(final, "bits_per_byte"),
+                                        "perplexity", real_of(final, "perplexity")));
+        json_object_set(a->cli->result, "final", final);
+    }
+    json_decref(final);
+    if (status == STATUS_OK)
+        status = shrink(a, "q8_0", held);
+    if (status == STATUS_OK)
+        status = shrink(a, "q4_0", held);
+    return status == STATUS_OK ? sample_texts(a) : status;
+}
+
+static void fill_result(struct adapt *a)
+{
+    json_t *result = a->cli->result;
+    json_object_set(result, "trials", a->trials);
+    json_object_set(result, "formats", a->formats);
+    json_object_set(result, "samples", a->samples);
+    json_object_set(result, "selections", a->selections);
+    json_object_set(result, "stages", a->stages);
+    cli_result_text(a->cli, "method", a->o->method);
+    cli_result_text(a->cli, "chosen_format", a->o->format);
+    cli_result_int(a->cli, "trial_steps", a->steps);
+    cli_result_real(a->cli, "selected_bits_per_byte", mean_bits(a, "domain", a->o->method));
+    cli_result_real(a->cli, "random_bits_per_byte", mean_bits(a, "domain", "random"));
+}
+
+/* The page reads the ledger, so the result is put there before the run has ended. */
+static enum status write_report(struct adapt *a)
+{
+    enum status status =
+        ledger_finish(a->cli->ledger, a->cli->run, "done", a->cli->result, NULL, a->error);
+    if (status == STATUS_OK)
+        status = report_write(a->cli->ledger, a->cli->run, at(a, "report.html"), a->error);
+    if (status != STATUS_OK)
+        return status;
+    double selected = mean_bits(a, "domain", a->o->method),
+           random = mean_bits(a, "domain", "random");
+    cli_say(a->cli,
+            "held-out bits per byte at equal tokens: %.3f on selected text, %.3f on random "
+            "text (%+.1f %%)",
+            selected, random, 100 * (selected / random - 1));
+    cli_output(a->cli, at(a, "model.gguf"));
+    cli_output(a->cli, at(a, "report.html"));
+    cli_say(a->cli, "report: %s\nmodel:  %s", at(a, "report.html"), at(a, "model.gguf"));
+    return STATUS_OK;
+}
+
+static enum status run(struct cli *cli, struct error *error)
+{
+    struct adapt a = {.cli = cli,
+                      .o = cli_values(cli, 0),
+                      .shape = cli_values(cli, 1),
+                      .error = error,
+                      .trials = json_array(),
+                      .formats = json_array(),
+                      .samples = json_array(),
+                      .selections = json_array(),
+                      .stages = json_array()};
+    enum status status = STATUS_OK;
+    if (a.o->domain.count == 0 || a.o->pool.count == 0)
+        status = error_set(error, STATUS_USAGE,
+                           "adapt: name the domain's text with --domain and "
+                           "the corpus to choose from with --pool");
+    else if (!a.o->output)
+        status = error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
+    if (status == STATUS_OK)
+        status = file_make_folders(at(&a, "parts"), error);
+    cli->owned_outputs = true;
+    if (status == STATUS_OK)
+        status = run_chain(&a);
+    if (status == STATUS_OK) {
+        fill_result(&a);
+        status = write_report(&a);
+    }
+    json_decref(a.trials);
+    json_decref(a.formats);
+    json_decref(a.samples);
+    json_decref(a.selections);
+    json_decref(a.stages);
+    return status;
+}
+
+const struct command command_adapt = {
+    .name = "adapt",
+    .arguments = "",
+    .summary = "The main job: from text of a domain and a corpus to a model that is good at it",
+    .detail =
+        "Selects the pool's text that resembles the domain, compares training on it with "
+        "training\non random text, trains a model on selected and domain text, shrinks it, "
+        "measures\neverything on held-out domain text, and writes model.gguf and report.html.",
+    .example = "adze adapt --domain docs/ --pool corpus.jsonl --minutes 10 -o my-model",
+    .tables = {{"Job", table, sizeof(struct adapt_options)},
+               {"Model", shape_table, sizeof(struct adapt_shape)}},
+    .records = true,
+    .run = run,
+};

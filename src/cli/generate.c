@@ -1,0 +1,217 @@
+/* adze generate and adze perplexity: use and measure a model. */
+#include "run/generate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/stages.h"
+
+struct prompt_options {
+    const char *prompt;
+    int64_t tokens;
+    bool ignore_end;
+};
+
+static const struct option prompt_table[] = {
+    {"prompt", 'p', OPTION_TEXT, offsetof(struct prompt_options, prompt), NULL, 0, 0, NULL, "TEXT",
+     "text to continue; default: standard input"},
+    {"tokens", 'n', OPTION_INT, offsetof(struct prompt_options, tokens), "128", 1, 1e9, NULL, NULL,
+     "most tokens to generate"},
+    {"ignore-end", 0, OPTION_FLAG, offsetof(struct prompt_options, ignore_end), NULL, 0, 0, NULL,
+     NULL, "go on behind the end-of-text token"},
+    {.name = NULL},
+};
+
+static const struct option sampling_table[] = {
+    {"temperature", 0, OPTION_REAL, offsetof(struct sampling_options, temperature), "0.8", 0, 100,
+     NULL, NULL, "0: always the likeliest token"},
+    {"top-k", 0, OPTION_INT, offsetof(struct sampling_options, top_k), "40", 0, 1e9, NULL, NULL,
+     "draw from that many likeliest tokens; 0: all"},
+    {"top-p", 0, OPTION_REAL, offsetof(struct sampling_options, top_p), "0.95", 0, 1, NULL, NULL,
+     "draw from the likeliest tokens of that total probability"},
+    {"min-p", 0, OPTION_REAL, offsetof(struct sampling_options, min_p), "0.05", 0, 1, NULL, NULL,
+     "least probability, as a part of the likeliest token's"},
+    {"repetition-penalty", 0, OPTION_REAL, offsetof(struct sampling_options, repetition_penalty),
+     "1", 0.01, 100, NULL, NULL, "above 1: tokens of late are less likely"},
+    {"repetition-window", 0, OPTION_INT, offsetof(struct sampling_options, repetition_window), "64",
+     0, 1e6, NULL, "TOKENS", "tokens that count as of late"},
+    {.name = NULL},
+};
+
+struct printing {
+    const struct tokenizer *tokenizer;
+    bool print;
+};
+
+static bool on_token(void *context, int32_t token)
+{
+    struct printing *p = context;
+    struct buffer text = {0};
+    tok_decode(p->tokenizer, &token, 1, false, &text);
+    if (p->print && text.length > 0) {
+        fwrite(text.data, 1, text.length, stdout);
+        fflush(stdout);
+    }
+    buffer_free(&text);
+    return !cli_stop;
+}
+
+static enum status read_prompt(const struct prompt_options *o, struct buffer *prompt,
+                               struct error *error)
+{
+    char part[65536];
+    size_t count;
+    if (o->prompt)
+        buffer_add_text(prompt, o->prompt);
+    else
+        while ((count = fread(part, 1, sizeof part, stdin)) > 0)
+            buffer_add(prompt, part, count);
+    return buffer_check(prompt, error);
+}
+
+static enum status encode_prompt(const struct loaded *loaded, const struct buffer *prompt,
+                                 struct tok_ids *ids, struct error *error)
+{
+    struct tok_scratch scratch = {0};
+    const struct tokenizer *t = &loaded->model.tokenizer;
+    enum status status = STATUS_OK;
+    if (prompt->length == 0 && t->eos >= 0) /* documents begin behind the end of another */
+        status = tok_ids_add(ids, &t->eos, 1, error);
+    if (status == STATUS_OK)
+        status = tok_encode(t, &scratch, prompt->data ? prompt->data : "", prompt->length, true,
+                            ids, error);
+    tok_scratch_free(&scratch);
+    return status;
+}
+
+static void report(struct cli *cli, const struct loaded *loaded, const struct tok_ids *ids,
+                   int64_t prompt, double prompt_seconds, double seconds)
+{
+    struct buffer text = {0};
+    json_t *list = json_array();
+    for (int64_t i = prompt; i < ids->count; i++)
+        json_array_append_new(list, json_integer(ids->items[i]));
+    tok_decode(&loaded->model.tokenizer, ids->items + prompt, ids->count - prompt, false, &text);
+    bool ended = ids->count > prompt && ids->items[ids->count - 1] == loaded->model.tokenizer.eos;
+    json_t *value = json_stringn(text.data ? text.data : "", text.length);
+    json_object_set_new(cli->result, "text", value ? value : json_null());
+    json_object_set_new(cli->result, "token_ids", list);
+    cli_result_text(cli, "finish_reason", ended ? "stop" : "length");
+    cli_result_int(cli, "prompt_tokens", prompt);
+    cli_result_real(cli, "prompt_seconds", prompt_seconds);
+    cli_result_real(cli, "tokens_per_second",
+                    seconds > 0 ? (double)(ids->count - prompt) / seconds : 0);
+    if (!cli->common->json && !cli->parent)
+        putchar('\n');
+    cli_say(cli, "%lld tokens, %.1f a second", (long long)(ids->count - prompt),
+            seconds > 0 ? (double)(ids->count - prompt) / seconds : 0);
+    buffer_free(&text);
+}
+
+static enum status run_generate(struct cli *cli, struct error *error)
+{
+    const struct prompt_options *o = cli_values(cli, 1);
+    struct sampling_options sampling = *(struct sampling_options *)cli_values(cli, 2);
+    struct loaded loaded;
+    struct buffer prompt = {0};
+    struct tok_ids ids = {0};
+    struct sampler sampler = {0};
+    double prompt_seconds = 0, seconds = 0;
+    enum status status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
+    if (status != STATUS_OK)
+        return status;
+    sampling.seed = (uint64_t)cli->common->seed;
+    if (!loaded.model.has_tokenizer)
+        status = error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
+                           loaded.model.path);
+    if (status == STATUS_OK)
+        status = read_prompt(o, &prompt, error);
+    if (status == STATUS_OK)
+        status = encode_prompt(&loaded, &prompt, &ids, error);
+    int64_t length = ids.count;
+    if (status == STATUS_OK)
+        status = sampler_create(&sampling, loaded.model.decoder.config.vocabulary, &sampler, error);
+    bool print = !cli->common->json && !cli->parent;
+    if (status == STATUS_OK && print && prompt.length > 0)
+        fwrite(prompt.data, 1, prompt.length, stdout);
+    struct printing printing = {&loaded.model.tokenizer, print};
+    struct generate_options options = {o->tokens, o->ignore_end, on_token, &printing};
+    if (status == STATUS_OK)
+        status = generate_tokens(&loaded.model, &loaded.tape, &sampler, &options, &ids,
+                                 &prompt_seconds, &seconds, error);
+    if (status == STATUS_OK)
+        report(cli, &loaded, &ids, length, prompt_seconds, seconds);
+    sampler_free(&sampler);
+    tok_ids_free(&ids);
+    buffer_free(&prompt);
+    loaded_close(&loaded);
+    return status;
+}
+
+const struct command command_generate = {
+    .name = "generate",
+    .arguments = "",
+    .summary = "Continue a text",
+    .example = "adze generate -m model.gguf -p 'The kernel' -n 100",
+    .tables = {{"Model", model_table, sizeof(struct model_options)},
+               {"Generation", prompt_table, sizeof(struct prompt_options)},
+               {"Sampling", sampling_table, sizeof(struct sampling_options)}},
+    .run = run_generate,
+};
+
+struct perplexity_options {
+    struct option_list data;
+    const char *field;
+    int64_t window, tokens;
+    bool strict;
+};
+
+static const struct option perplexity_table[] = {
+    {"data", 'd', OPTION_LIST, offsetof(struct perplexity_options, data), NULL, 0, 0, NULL, "PATH",
+     "text to predict: files or folders"},
+    {"context", 'c', OPTION_INT, offsetof(struct perplexity_options, window), "0", 0, 1 << 24, NULL,
+     "TOKENS", "length of a window; 0: the model's context"},
+    {"evaluate-tokens", 0, OPTION_INT, offsetof(struct perplexity_options, tokens), "0", 0, 1e15,
+     NULL, "TOKENS", "evaluate that many tokens, spread evenly; 0: all"},
+    {"field", 0, OPTION_TEXT, offsetof(struct perplexity_options, field), "text", 0, 0, NULL,
+     "NAME", "field of JSON records that holds the text"},
+    {"strict", 0, OPTION_FLAG, offsetof(struct perplexity_options, strict), NULL, 0, 0, NULL, NULL,
+     "stop at the first bad record"},
+    {.name = NULL},
+};
+
+static enum status run_perplexity(struct cli *cli, struct error *error)
+{
+    const struct perplexity_options *o = cli_values(cli, 1);
+    struct loaded loaded;
+    if (o->data.count == 0)
+        return error_set(error, STATUS_USAGE, "perplexity: name the text with -d");
+    enum status status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
+    if (status != STATUS_OK)
+        return status;
+    struct corpus_options corpus = {o->field, o->strict};
+    struct evaluation e;
+    status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens, &e, error);
+    if (status == STATUS_OK) {
+        stage_record_evaluation(cli, &e);
+        if (!cli->common->json && !cli->parent)
+            printf("loss %.4f nats per token, perplexity %.3f, %.4f bits per byte (%lld tokens, "
+                   "%lld bytes)\n",
+                   e.loss, e.perplexity, e.bits_per_byte, (long long)e.tokens, (long long)e.bytes);
+    }
+    loaded_close(&loaded);
+    return status;
+}
+
+const struct command command_perplexity = {
+    .name = "perplexity",
+    .arguments = "",
+    .summary = "Measure how well a model predicts text",
+    .example = "adze perplexity -m model.gguf -d held-out.jsonl",
+    .tables = {{"Model", model_table, sizeof(struct model_options)},
+               {"Text", perplexity_table, sizeof(struct perplexity_options)}},
+    .records = true,
+    .run = run_perplexity,
+};

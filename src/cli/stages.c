@@ -1,0 +1,134 @@
+/* See stages.h. */
+#include "cli/stages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "run/prepare.h"
+
+const struct option model_table[] = {
+    {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
+     "a GGUF file, or a folder with config.json and model.safetensors"},
+    {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "f32", 0, 0,
+     "f32|bf16", NULL, "of matrix products"},
+    {.name = NULL},
+};
+
+enum status loaded_open(struct cli *cli, const struct model_options *options, bool train,
+                        struct loaded *loaded, struct error *error)
+{
+    *loaded = (struct loaded){0};
+    if (!options->model)
+        return error_set(error, STATUS_USAGE, "%s: name the model with -m", cli->command->name);
+    enum matmul_precision precision =
+        options->precision && strcmp(options->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32;
+    enum status status =
+        compute_create((int)cli->common->threads, precision, &loaded->compute, error);
+    if (status != STATUS_OK)
+        return status;
+    tape_init(&loaded->tape, &loaded->compute);
+    status = model_load(options->model, train, &loaded->model, error);
+    if (status != STATUS_OK)
+        loaded_close(loaded);
+    return status;
+}
+
+void loaded_close(struct loaded *loaded)
+{
+    tape_free(&loaded->tape);
+    model_free(&loaded->model);
+    compute_free(&loaded->compute);
+}
+
+void stage_report_bad(struct cli *cli, const struct corpus_counts *counts)
+{
+    struct buffer text = {0};
+    corpus_describe_bad(counts, &text);
+    if (text.length > 0)
+        cli_warn(cli, "%s: skipped %s", cli->command->name, text.data);
+    buffer_free(&text);
+}
+
+/* A scratch file for tokenized text, unlinked by the caller. */
+static enum status scratch_path(char *path, size_t size, struct error *error)
+{
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, size, "%s/adze-XXXXXX", folder && *folder ? folder : "/tmp");
+    int descriptor = mkstemp(path);
+    if (descriptor < 0)
+        return error_set(error, STATUS_FAILED, "%s: cannot make a scratch file", path);
+    close(descriptor);
+    return STATUS_OK;
+}
+
+enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
+                           const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
+                           struct evaluation *result, struct error *error)
+{
+    char scratch[4096];
+    if (!loaded->model.has_tokenizer)
+        return error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
+                         loaded->model.path);
+    enum status status = scratch_path(scratch, sizeof scratch, error);
+    if (status != STATUS_OK)
+        return status;
+    struct prepare_job job = {.paths = paths->items,
+                              .path_count = paths->count,
+                              .corpus = *corpus,
+                              .threads = loaded->compute.pool,
+                              .progress = cli_stage_progress,
+                              .context = cli};
+    struct prepare_result prepared;
+    struct shard shard = {0};
+    status = prepare_shards(&job, &loaded->model.tokenizer, scratch, NULL, 0, 0, &prepared, error);
+    stage_report_bad(cli, &prepared.counts);
+    if (status == STATUS_OK)
+        status = shard_open(scratch, &shard, error);
+    if (status == STATUS_OK && shard.tokens < 2)
+        status = error_set(error, STATUS_FAILED, "%s: no text to evaluate on", paths->items[0]);
+    int64_t context = loaded->model.decoder.config.context;
+    window = window > 0 && window < context ? window : context;
+    if (status == STATUS_OK)
+        status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
+                                &shard, window, most_tokens, result, error);
+    shard_close(&shard);
+    unlink(scratch);
+    return status;
+}
+
+void stage_record_evaluation(struct cli *cli, const struct evaluation *e)
+{
+    cli_result_real(cli, "loss", e->loss);
+    cli_result_real(cli, "perplexity", e->perplexity);
+    cli_result_real(cli, "bits_per_byte", e->bits_per_byte);
+    cli_result_int(cli, "evaluated_tokens", e->tokens);
+    cli_result_int(cli, "evaluated_bytes", e->bytes);
+    cli_metric(cli, "held-out bits per byte", -1, e->bits_per_byte);
+    cli_metric(cli, "held-out loss", -1, e->loss);
+}
+
+static double read_field(const char *path, const char *field)
+{
+    char line[256];
+    double kilobytes = 0;
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, field, strlen(field)) == 0)
+            kilobytes = strtod(line + strlen(field), NULL);
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
+double stage_memory_available(void)
+{
+    return read_field("/proc/meminfo", "MemAvailable:");
+}
+
+double stage_memory_peak(void)
+{
+    return read_field("/proc/self/status", "VmHWM:");
+}

@@ -1,0 +1,42 @@
+/* What several commands need of the stages: models with their compute, corpora from options. */
+#ifndef CLI_STAGES_H
+#define CLI_STAGES_H
+
+#include "cli/cli.h"
+#include "data/corpus.h"
+#include "file/model.h"
+#include "run/evaluate.h"
+#include "tensor/tape.h"
+
+/* -m MODEL and how to compute with it. */
+struct model_options {
+    const char *model, *precision;
+};
+extern const struct option model_table[];
+
+/* A loaded model, ready to run. */
+struct loaded {
+    struct model model;
+    struct compute compute;
+    struct tape tape;
+};
+enum status loaded_open(struct cli *cli, const struct model_options *options, bool train,
+                        struct loaded *loaded, struct error *error);
+void loaded_close(struct loaded *loaded);
+
+/* Says what was bad in a corpus, when anything was. */
+void stage_report_bad(struct cli *cli, const struct corpus_counts *counts);
+
+/* Evaluates a model on text files, tokenized beside `work` (a path that names a scratch file). */
+enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
+                           const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
+                           struct evaluation *result, struct error *error);
+
+/* Adds loss, perplexity, bits per byte to the result and the ledger. */
+void stage_record_evaluation(struct cli *cli, const struct evaluation *evaluation);
+
+/* Bytes of memory that are free for use, and the most that this process has had. */
+double stage_memory_available(void);
+double stage_memory_peak(void);
+
+#endif

@@ -1,0 +1,64 @@
+/* Models on disk: a Hugging Face folder (config.json, model.safetensors, tokenizer.json) or a GGUF
+ * file, whichever the path is. Weights are used from the mapped file in the format in which they
+ * are stored; only what a file lays out differently from the decoder is copied. */
+#ifndef FILE_MODEL_H
+#define FILE_MODEL_H
+
+#include <stdbool.h>
+
+#include "file/gguf.h"
+#include "file/names.h"
+#include "file/safetensors.h"
+#include "model/decoder.h"
+#include "text/tokenizer.h"
+
+struct model {
+    struct decoder decoder;
+    struct tokenizer tokenizer;
+    bool has_tokenizer;
+    char *path;
+    struct safetensors safetensors; /* what the weights are mapped from */
+    struct gguf gguf;
+    struct arena owned; /* weights that had to be copied or were packed */
+};
+
+/* Loads a model. With `train`, all values are unpacked to f32 and can be trained; else they stay
+ * in the file's mapping. Free with model_free. */
+enum status model_load(const char *path, bool train, struct model *model, struct error *error);
+void model_free(struct model *model);
+
+/* Writes config.json, generation_config.json, model.safetensors (f32) and, when there is one,
+ * tokenizer.json into the folder, making it if need be. */
+enum status model_save_folder(const struct model *model, const char *folder, struct error *error);
+
+/* Writes a GGUF file: every weight in its present format, f32 matrices in `format` (NULL: f32). */
+enum status model_save_gguf(const struct model *model, const char *path,
+                            const struct weight_format *format, const char *name,
+                            struct error *error);
+
+/* Configuration from and to config.json; `path` is for messages. */
+enum status huggingface_read_config(const char *path, struct decoder_config *config,
+                                    struct error *error);
+enum status huggingface_write_config(const struct decoder_config *config, const char *path,
+                                     struct error *error);
+/* Configuration and tokenizer from GGUF's keys. */
+enum status gguf_read_config(struct gguf *file, struct decoder_config *config, struct error *error);
+enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *tokenizer,
+                                struct error *error);
+
+/* A stored tensor, wherever it comes from. */
+struct stored_tensor {
+    const struct weight_format *format;
+    int64_t rows, columns; /* as stored; rank 1 is one row */
+    const void *data;
+};
+
+/* Binds a parameter to a stored tensor by its rule: maps, or copies and unpacks where it must. */
+enum status model_bind(struct model *model, struct parameter *parameter,
+                       const struct name_rule *rule, const struct stored_tensor *stored,
+                       const char *name, bool train, struct error *error);
+
+/* Row of the stored, interleaved tensor that holds the decoder's row `row`. */
+int64_t model_interleaved_row(int64_t row, int64_t head_width);
+
+#endif

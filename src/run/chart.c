@@ -1,0 +1,147 @@
+/* See chart.h. */
+#include "run/chart.h"
+
+#include <math.h>
+#include <string.h>
+
+#define WIDTH 720.0
+#define HEIGHT 300.0
+#define LEFT 56.0
+#define BOTTOM 40.0
+#define TOP 12.0
+#define RIGHT 16.0
+
+struct range {
+    double x_low, x_high, y_low, y_high;
+};
+
+void chart_escape(struct buffer *out, const char *text)
+{
+    for (; *text; text++) {
+        switch (*text) {
+        case '&':
+            buffer_add_text(out, "&amp;");
+            break;
+        case '<':
+            buffer_add_text(out, "&lt;");
+            break;
+        case '>':
+            buffer_add_text(out, "&gt;");
+            break;
+        case '"':
+            buffer_add_text(out, "&quot;");
+            break;
+        default:
+            buffer_add(out, text, 1);
+        }
+    }
+}
+
+static void point_at(const json_t *points, size_t i, double *x, double *y)
+{
+    *x = json_number_value(json_array_get(json_array_get(points, i), 0));
+    *y = json_number_value(json_array_get(json_array_get(points, i), 1));
+}
+
+static struct range find_range(const struct chart_series *series, int count)
+{
+    struct range r = {INFINITY, -INFINITY, INFINITY, -INFINITY};
+    for (int s = 0; s < count; s++) {
+        size_t points = json_array_size(series[s].points);
+        for (size_t i = 0; i < points; i++) {
+            double x, y;
+            point_at(series[s].points, i, &x, &y);
+            r.x_low = fmin(r.x_low, x);
+            r.x_high = fmax(r.x_high, x);
+            if (points > 20 && i < points / 10)
+                continue;
+            r.y_low = fmin(r.y_low, y);
+            r.y_high = fmax(r.y_high, y);
+        }
+    }
+    if (!(r.y_high > r.y_low)) {
+        r.y_low -= 0.5;
+        r.y_high += 0.5;
+    }
+    if (!(r.x_high > r.x_low))
+        r.x_high = r.x_low + 1;
+    double margin = 0.05 * (r.y_high - r.y_low);
+    r.y_low -= margin;
+    r.y_high += margin;
+    return r;
+}
+
+static double place_x(const struct range *r, double x)
+{
+    return LEFT + (x - r->x_low) / (r->x_high - r->x_low) * (WIDTH - LEFT - RIGHT);
+}
+
+static double place_y(const struct range *r, double y)
+{
+    double share = (y - r->y_low) / (r->y_high - r->y_low);
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP);
+}
+
+/* 1, 2 or 5 times a power of ten, so that about five fit the span. */
+static double tick_step(double span)
+{
+    double step = pow(10, floor(log10(span / 5)));
+    if (span / step > 12)
+        step *= 5;
+    else if (span / step > 6)
+        step *= 2;
+    return step;
+}
+
+static void draw_axes(struct buffer *out, const struct range *r, const char *x_title,
+                      const char *y_title)
+{
+    double step = tick_step(r->y_high - r->y_low);
+    for (double y = ceil(r->y_low / step) * step; y <= r->y_high; y += step)
+        buffer_printf(out,
+                      "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+                      "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n",
+                      LEFT, WIDTH - RIGHT, place_y(r, y), place_y(r, y), LEFT - 6,
+                      place_y(r, y) + 4, fabs(y) < step * 1e-6 ? 0 : y);
+    step = tick_step(r->x_high - r->x_low);
+    for (double x = ceil(r->x_low / step) * step; x <= r->x_high; x += step)
+        buffer_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n",
+                      place_x(r, x), HEIGHT - BOTTOM + 18, x);
+    buffer_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (WIDTH + LEFT) / 2,
+                  HEIGHT - 4);
+    chart_escape(out, x_title);
+    buffer_printf(out,
+                  "</text><text transform=\"translate(13 %.1f) rotate(-90)\" "
+                  "text-anchor=\"middle\">",
+                  (HEIGHT - BOTTOM) / 2);
+    chart_escape(out, y_title);
+    buffer_add_text(out, "</text>\n");
+}
+
+void chart_lines(struct buffer *out, const struct chart_series *series, int count,
+                 const char *x_title, const char *y_title)
+{
+    struct range range = find_range(series, count);
+    buffer_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n", WIDTH, HEIGHT);
+    draw_axes(out, &range, x_title, y_title);
+    for (int s = 0; s < count; s++) {
+        size_t points = json_array_size(series[s].points);
+        buffer_printf(out, "<polyline class=\"s%d%s\" points=\"", series[s].color,
+                      series[s].dashed ? " dashed" : "");
+        for (size_t i = 0; i < points; i++) {
+            double x, y;
+            point_at(series[s].points, i, &x, &y);
+            buffer_printf(out, "%.1f,%.1f ", place_x(&range, x), place_y(&range, y));
+        }
+        buffer_add_text(out, "\"/>\n");
+    }
+    buffer_add_text(out, "</svg>\n<p class=\"legend\">");
+    for (int s = 0; s < count; s++) {
+        buffer_printf(out, "<span class=\"k%d%s\"></span>", series[s].color,
+                      series[s].dashed ? " dashed" : "");
+        chart_escape(out, series[s].name);
+        buffer_add_text(out, " ");
+    }
+    buffer_add_text(out, "</p>\n");
+}

@@ -1,0 +1,58 @@
+/* The ledger: every run, what it was asked, what went in, what came out, and its figures over time,
+ * in one SQLite file. Several processes may write at once; a killed run stays as "running" and is
+ * marked as lost when its process is gone. */
+#ifndef RUN_LEDGER_H
+#define RUN_LEDGER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+struct ledger;
+
+enum status ledger_open(const char *path, struct ledger **ledger, struct error *error);
+void ledger_close(struct ledger *ledger);
+
+struct ledger_run {
+    int64_t id;
+    char command[64];
+    char status[16];                /* running, done, failed, stopped, lost */
+    char started[32], finished[32]; /* UTC, ISO 8601 */
+    double seconds;
+};
+
+/* Begins a run. `key` identifies command, options and inputs for reuse; `parent` 0: none. */
+enum status ledger_begin(struct ledger *ledger, const char *command, const json_t *options,
+                         const char *key, int64_t seed, int64_t parent, int64_t *id,
+                         struct error *error);
+/* One figure; step -1 for a result of the whole run. */
+enum status ledger_metric(struct ledger *ledger, int64_t run, const char *name, int64_t step,
+                          double value, struct error *error);
+/* Removes figures of steps beyond `step`, which a resumed run makes again. */
+enum status ledger_forget_after(struct ledger *ledger, int64_t run, int64_t step,
+                                struct error *error);
+/* A file or folder that went in or came out, with its hash ("" when unknown). */
+enum status ledger_file(struct ledger *ledger, int64_t run, bool output, const char *path,
+                        const char *hash, struct error *error);
+/* Ends a run; `result` is kept as JSON, `message` is the error's, both may be NULL. */
+enum status ledger_finish(struct ledger *ledger, int64_t run, const char *status,
+                          const json_t *result, const char *message, struct error *error);
+
+/* The newest finished run of that key whose outputs are all unchanged; *id 0 when there is none.
+ * *result is a new reference or NULL. */
+enum status ledger_reusable(struct ledger *ledger, const char *key, int64_t *id, json_t **result,
+                            struct error *error);
+
+/* Everything about one run: {id, command, status, started, finished, seconds, seed, options,
+ * result, error, inputs, outputs, metrics: {name: [[step, value], ...]}}. New reference. */
+enum status ledger_read(struct ledger *ledger, int64_t id, json_t **run, struct error *error);
+/* Ids of all runs, oldest first; allocated. */
+enum status ledger_list(struct ledger *ledger, int64_t **ids, int64_t *count, struct error *error);
+
+/* Hex hash of a file's bytes, or of all files under a folder with their names. */
+enum status ledger_hash_path(const char *path, char hash[33], struct error *error);
+
+#endif

@@ -1,0 +1,253 @@
+/* See training.h. */
+#include "run/training.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MICRO_TOKENS 1024
+#define TRIAL_STEPS 3 /* timed before a run on a budget of minutes */
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int64_t micro_rows(const struct training_options *o)
+{
+    int64_t rows = o->micro_batch > 0 ? o->micro_batch : MICRO_TOKENS / o->window;
+    rows = rows < 1 ? 1 : rows;
+    return rows < o->batch ? rows : o->batch;
+}
+
+int64_t training_memory(const struct decoder_config *config, const struct training_options *options,
+                        int threads)
+{
+    int64_t values = decoder_count(config).parameters;
+    int64_t state =
+        2 * values * (int64_t)sizeof(float) + optimizer_bytes(options->optimizer.kind, values);
+    int64_t scratch = (int64_t)GEMM_PANEL_BYTES + threads * (int64_t)COMPUTE_SCRATCH_BYTES / 2;
+    int64_t rows = options->batch * options->window * 20;
+    return state + scratch + rows +
+           decoder_activation_bytes(config, micro_rows(options), options->window);
+}
+
+static enum status create_optimizer(struct training *t, struct error *error)
+{
+    const struct parameters *p = &t->model->decoder.parameters;
+    struct optimizer_span *spans = malloc((size_t)(p->count + 1) * sizeof *spans);
+    if (!spans)
+        return error_no_memory(error, (size_t)p->count * sizeof *spans);
+    for (int i = 0; i < p->count; i++) {
+        const struct parameter *item = &p->items[i];
+        bool decays = item->kind == PARAMETER_MATRIX || item->kind == PARAMETER_EMBEDDING;
+        spans[i] =
+            (struct optimizer_span){item->offset, tensor_count(&item->weight.tensor), decays};
+    }
+    enum status status =
+        optimizer_create(&t->options.optimizer, spans, p->count, p->total, &t->optimizer, error);
+    free(spans);
+    return status;
+}
+
+enum status training_create(struct training *t, struct error *error)
+{
+    int64_t count = t->options.batch * t->options.window;
+    tape_init(&t->tape, t->compute);
+    t->tape.seed = t->options.seed;
+    t->rows = (struct mixture_rows){
+        malloc((size_t)count * 4), malloc((size_t)count * 4), malloc((size_t)count * 4),
+        malloc((size_t)count * 4), malloc((size_t)count * 4),
+    };
+    enum status status = STATUS_OK;
+    if (!t->rows.tokens || !t->rows.targets || !t->rows.positions || !t->rows.segment_start ||
+        !t->rows.weights)
+        status = error_no_memory(error, (size_t)count * 20);
+    if (status == STATUS_OK)
+        status = parameters_train(&t->model->decoder.parameters, error);
+    if (status == STATUS_OK)
+        status = create_optimizer(t, error);
+    t->step = t->total_steps = 0;
+    if (t->options.steps > 0)
+        t->total_steps = t->options.steps;
+    else if (t->options.tokens > 0)
+        t->total_steps = (t->options.tokens + count - 1) / count;
+    if (status != STATUS_OK)
+        training_free(t);
+    return status;
+}
+
+void training_free(struct training *t)
+{
+    tape_free(&t->tape);
+    optimizer_free(&t->optimizer);
+    free(t->rows.tokens);
+    free(t->rows.targets);
+    free(t->rows.positions);
+    free(t->rows.segment_start);
+    free(t->rows.weights);
+    t->rows = (struct mixture_rows){0};
+}
+
+enum status training_gradients(struct training *t, double *loss, struct error *error)
+{
+    const struct training_options *o = &t->options;
+    int64_t micro = micro_rows(o);
+    double weight = 0;
+    *loss = 0;
+    for (int64_t i = 0; i < o->batch * o->window; i++)
+        weight += (double)t->rows.weights[i];
+    for (int64_t row = 0; row < o->batch; row += micro) {
+        int64_t count = o->batch - row < micro ? o->batch - row : micro, at = row * o->window;
+        struct decoder_batch batch = {count, o->window, t->rows.tokens + at, t->rows.positions + at,
+                                      t->rows.segment_start + at};
+        struct loss_target target = {.ids = t->rows.targets + at,
+                                     .weights = t->rows.weights + at,
+                                     .scale = weight > 0 ? 1 / weight : 0};
+        uint32_t ops = t->tape.ops; /* dropout masks go on counting through the micro-batches */
+        tape_reset(&t->tape);
+        t->tape.ops = row == 0 ? 0 : ops;
+        t->tape.recording = t->tape.training = true;
+        t->tape.step = (uint32_t)t->step;
+        struct tensor *part = decoder_loss(&t->model->decoder, &t->tape, &batch, &target);
+        tape_backward(&t->tape, part);
+        enum status status = tape_check(&t->tape, error);
+        if (status != STATUS_OK)
+            return status;
+        *loss += (double)part->data[0];
+    }
+    return STATUS_OK;
+}
+
+/* The place where gradients of several processes will be summed: behind this function they are the
+ * whole batch's. */
+static enum status step_gradients(struct training *t, double *loss, double *norm,
+                                  struct error *error)
+{
+    enum status status = mixture_next(t->mixture, t->options.batch, &t->rows, error);
+    if (status == STATUS_OK)
+        status = training_gradients(t, loss, error);
+    if (status == STATUS_OK)
+        *norm = optimizer_norm(&t->optimizer, t->compute, t->model->decoder.parameters.gradients);
+    return status;
+}
+
+/* Steps that fit the minutes: some are run and forgotten, the last ones timed. */
+static enum status plan_minutes(struct training *t, struct error *error)
+{
+    struct parameters *p = &t->model->decoder.parameters;
+    double start = now(), mark = start, loss, norm;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < TRIAL_STEPS && status == STATUS_OK; i++) {
+        mark = i == 1 ? now() : mark;
+        status = step_gradients(t, &loss, &norm, error);
+        memset(p->gradients, 0, (size_t)p->total * sizeof *p->gradients);
+    }
+    double seconds = (now() - mark) / (TRIAL_STEPS - 1) * 1.06; /* the update itself comes on top */
+    mixture_seek(t->mixture, 0);
+    t->total_steps = (int64_t)((t->options.minutes * 60 - (now() - start)) / seconds);
+    t->total_steps = t->total_steps < 1 ? 1 : t->total_steps;
+    return status;
+}
+
+static void set_schedule(struct training *t)
+{
+    t->options.schedule.total = (double)t->total_steps;
+    t->options.schedule.warmup = ceil(t->options.warmup_share * (double)t->total_steps);
+    t->mixture->total_rows = t->total_steps * t->options.batch;
+}
+
+static enum status evaluate_now(struct training *t, struct error *error)
+{
+    if (t->held_count == 0)
+        return STATUS_OK;
+    const struct tokenizer *tokenizer = t->model->has_tokenizer ? &t->model->tokenizer : NULL;
+    struct evaluation sum = {0};
+    enum status status = STATUS_OK;
+    for (int i = 0; i < t->held_count && status == STATUS_OK; i++) {
+        struct evaluation part;
+        status = evaluate_shard(&t->model->decoder, tokenizer, &t->tape, &t->held_out[i],
+                                t->options.window, t->options.evaluate_tokens, &part, error);
+        sum.nats += part.nats;
+        sum.tokens += part.tokens;
+        sum.bytes += part.bytes;
+    }
+    evaluation_finish(&sum);
+    t->last_evaluation = sum;
+    if (status == STATUS_OK && t->on_evaluation)
+        t->on_evaluation(t->context, t->step, &t->last_evaluation);
+    return status;
+}
+
+static enum status diverged(const struct training *t, double loss, double rate, struct error *error)
+{
+    return error_set(error, STATUS_FAILED,
+                     "training broke down at step %lld: %s is not a number (learning rate %.3g); "
+                     "try a lower --rate, a longer --warmup or a smaller --clip",
+                     (long long)t->step + 1, isfinite(loss) ? "the gradient" : "the loss", rate);
+}
+
+/* One update; times and tells. */
+static enum status one_step(struct training *t, double *smoothed, struct error *error)
+{
+    double start = now(), loss, norm;
+    double rate = schedule_rate(&t->options.schedule, (double)t->step);
+    enum status status = step_gradients(t, &loss, &norm, error);
+    if (status != STATUS_OK)
+        return status;
+    if (!isfinite(loss) || !isfinite(norm))
+        return diverged(t, loss, rate, error);
+    struct parameters *p = &t->model->decoder.parameters;
+    optimizer_step(&t->optimizer, t->compute, rate, norm, p->gradients, p->values);
+    t->step++;
+    t->steps_here++;
+    double seconds = now() - start;
+    t->seconds += seconds;
+    *smoothed = *smoothed > 0 ? 0.9 * *smoothed + 0.1 * seconds : seconds;
+    if (t->on_step) {
+        struct training_report report = {
+            .step = t->step,
+            .total_steps = t->total_steps,
+            .tokens = t->step * t->options.batch * t->options.window,
+            .loss = loss,
+            .norm = norm,
+            .rate = rate,
+            .tokens_per_second = (double)(t->options.batch * t->options.window) / *smoothed,
+            .seconds_left = (double)(t->total_steps - t->step) * *smoothed,
+        };
+        t->on_step(t->context, &report);
+    }
+    return STATUS_OK;
+}
+
+enum status training_run(struct training *t, struct error *error)
+{
+    enum status status = STATUS_OK;
+    if (t->total_steps == 0)
+        status = plan_minutes(t, error);
+    set_schedule(t);
+    double smoothed = 0, saved = now();
+    while (status == STATUS_OK && t->step < t->total_steps) {
+        if (t->stop && *t->stop) {
+            if (t->checkpoint)
+                status = training_checkpoint(t, error);
+            return status == STATUS_OK ? error_set(error, STATUS_INTERRUPTED,
+                                                   "stopped at step %lld", (long long)t->step)
+                                       : status;
+        }
+        status = one_step(t, &smoothed, error);
+        bool last = t->step == t->total_steps;
+        if (status == STATUS_OK && !last && t->options.evaluate_every > 0 &&
+            t->step % t->options.evaluate_every == 0)
+            status = evaluate_now(t, error);
+        if (status == STATUS_OK && t->checkpoint &&
+            (last || now() - saved >= t->options.checkpoint_seconds)) {
+            status = training_checkpoint(t, error);
+            saved = now();
+        }
+    }
+    return status == STATUS_OK ? evaluate_now(t, error) : status;
+}

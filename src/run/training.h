@@ -1,0 +1,87 @@
+/* The trainer: updates a model on batches from a mixture until its steps, tokens or minutes are
+ * used up. A step is a pure function of the state that checkpoints hold, so a run that was killed
+ * goes on bit for bit. */
+#ifndef RUN_TRAINING_H
+#define RUN_TRAINING_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "data/mixture.h"
+#include "file/model.h"
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "run/evaluate.h"
+
+struct training_options {
+    int64_t batch;       /* rows of an update */
+    int64_t micro_batch; /* rows on the tape at a time; 0: about 1024 tokens */
+    int64_t window;      /* tokens in a row */
+    int64_t steps;       /* updates; or: */
+    int64_t tokens;      /* in all; or: */
+    double minutes;      /* of time, turned into steps by timing some */
+    struct optimizer_options optimizer;
+    struct schedule schedule; /* warmup and total are set from the steps */
+    double warmup_share;      /* of all steps */
+    uint64_t seed;
+    int64_t evaluate_every;    /* steps; 0: only at the end */
+    int64_t evaluate_tokens;   /* of held-out text at a time; 0: all */
+    double checkpoint_seconds; /* between checkpoints */
+    const char *settings;      /* JSON of everything that shapes the result: must be the same on
+                                  resuming */
+};
+
+/* What is told after every step. */
+struct training_report {
+    int64_t step, total_steps; /* step counts updates done */
+    int64_t tokens;
+    double loss, norm, rate;
+    double tokens_per_second; /* over the last steps */
+    double seconds_left;
+};
+
+struct training {
+    struct model *model;
+    struct compute *compute;
+    struct mixture *mixture;
+    const struct shard *held_out; /* evaluated together */
+    int held_count;               /* 0: no evaluation */
+    struct training_options options;
+    const char *checkpoint;            /* path; NULL: none are written */
+    const volatile sig_atomic_t *stop; /* not 0: checkpoint and return STATUS_INTERRUPTED */
+    void (*on_step)(void *context, const struct training_report *report);
+    void (*on_evaluation)(void *context, int64_t step, const struct evaluation *evaluation);
+    void *context;
+
+    /* State and result. */
+    struct tape tape;
+    struct optimizer optimizer;
+    struct mixture_rows rows;
+    int64_t step, total_steps;
+    struct evaluation last_evaluation;
+    double seconds; /* of this process in steps */
+    int64_t steps_here;
+};
+
+/* Bytes that training will need at its peak, model values included. */
+int64_t training_memory(const struct decoder_config *config, const struct training_options *options,
+                        int threads);
+
+/* Sets up state: gradients, moments, batch arrays. */
+enum status training_create(struct training *training, struct error *error);
+void training_free(struct training *training);
+
+/* Continues from the checkpoint; fails when its settings differ. */
+enum status training_resume(struct training *training, struct error *error);
+
+/* Runs to the end. A loss that is no number ends it with advice; the last checkpoint stays. */
+enum status training_run(struct training *training, struct error *error);
+
+/* Writes the checkpoint now. */
+enum status training_checkpoint(const struct training *training, struct error *error);
+
+/* Loss and gradients of one batch of rows, added to the parameters' gradients: the mean over the
+ * batch's weighted targets. */
+enum status training_gradients(struct training *training, double *loss, struct error *error);
+
+#endif
