@@ -1,4 +1,5 @@
-"""Writes what bench/run.py measured as docs/performance.md."""
+"""Writes what bench/run.py measured, and bench/notes.md, as docs/performance.md."""
+import os
 import statistics
 
 
@@ -98,8 +99,9 @@ def train(results):
     text += table(["size", "type", "step", "best own product", "share", "best of all", "share"],
                   rate_rows(results))
     notes = [note for entry in entries.values() for note in entry["notes"]]
-    return text + (f"\nRounds: {min(n['rounds'] for n in notes)} or more each; "
-                   f"{sum(n['disturbed'] for n in notes)} of those used were disturbed by other "
+    return text + (f"\nRounds: {min(n['rounds'] for n in notes)} or more each, "
+                   f"{sum(n['rounds'] for n in notes)} in all; "
+                   f"{sum(n['disturbed'] for n in notes)} of these were disturbed by other "
                    f"processes.\n\nShapes (layers, width, heads, hidden, context, batch, "
                    "vocabulary): " + "; ".join(f"{size}: {entry['shape']}"
                                                for size, entry in entries.items()) + ".\n")
@@ -152,4 +154,5 @@ def render(results):
                           ("dsir", dsir), ("program", program)):
         if name in results:
             text += "\n" + section(results)
-    return text
+    with open(os.path.join(os.path.dirname(__file__), "notes.md"), encoding="utf-8") as notes:
+        return text + "\n" + notes.read()
