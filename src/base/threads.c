@@ -1,6 +1,7 @@
-/* See threads.h. A call is announced by a generation counter: workers spin on it for a while, then
- * wait on a futex-backed condition. The caller takes part in the work and then waits for the rest
- * in the same way. */
+/* See threads.h. The caller fills in the call, then opens it by raising the generation, with the
+ * lowest bit set; workers spin on the generation for a while, then sleep on a condition. A worker
+ * announces itself (`inside`) before it looks whether the call is still open, and the caller closes
+ * the call before it looks whether anyone is inside: one of the two always sees the other. */
 #include "base/threads.h"
 
 #include <pthread.h>
@@ -13,15 +14,17 @@
 struct thread_pool {
     int threads;
     pthread_t *workers;
-    void (*work)(void *, int, int);
+    void (*work)(void *, int64_t, int64_t, int);
     void *context;
-    atomic_uint generation;
-    atomic_int running; /* workers that have not finished the current call */
+    int64_t count, grain;
+    atomic_llong next;      /* first item that nobody has taken */
+    atomic_uint generation; /* odd: a call is open */
+    atomic_int inside;      /* workers that may be at work */
     atomic_int sleepers;
     atomic_int stop;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    pthread_cond_t done;
+    pthread_cond_t left;
 };
 
 struct worker_start {
@@ -36,21 +39,36 @@ static void relax(void)
 #endif
 }
 
+/* Waits for an open call other than `seen`, or for the end. */
 static unsigned wait_for_call(struct thread_pool *pool, unsigned seen)
 {
     for (int i = 0; i < SPIN_ROUNDS; i++) {
         unsigned generation = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (generation != seen)
+        if (generation != seen && generation % 2 == 1)
             return generation;
         relax();
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->generation) == seen)
+    unsigned generation = atomic_load(&pool->generation);
+    while ((generation == seen || generation % 2 == 0) && !atomic_load(&pool->stop)) {
         pthread_cond_wait(&pool->wake, &pool->mutex);
+        generation = atomic_load(&pool->generation);
+    }
     atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->mutex);
-    return atomic_load(&pool->generation);
+    return generation;
+}
+
+static void take_pieces(struct thread_pool *pool, int thread)
+{
+    for (;;) {
+        int64_t begin = atomic_fetch_add(&pool->next, pool->grain);
+        if (begin >= pool->count)
+            return;
+        int64_t end = begin + pool->grain;
+        pool->work(pool->context, begin, end < pool->count ? end : pool->count, thread);
+    }
 }
 
 static void *worker_main(void *argument)
@@ -63,10 +81,12 @@ static void *worker_main(void *argument)
         seen = wait_for_call(pool, seen);
         if (atomic_load(&pool->stop))
             return NULL;
-        pool->work(pool->context, start.thread, pool->threads);
-        if (atomic_fetch_sub(&pool->running, 1) == 1) {
+        atomic_fetch_add(&pool->inside, 1);
+        if (atomic_load(&pool->generation) == seen)
+            take_pieces(pool, start.thread);
+        if (atomic_fetch_sub(&pool->inside, 1) == 1) {
             pthread_mutex_lock(&pool->mutex);
-            pthread_cond_signal(&pool->done);
+            pthread_cond_signal(&pool->left);
             pthread_mutex_unlock(&pool->mutex);
         }
     }
@@ -86,9 +106,8 @@ int thread_pool_size(const struct thread_pool *pool)
     return pool ? pool->threads : 1;
 }
 
-static void announce(struct thread_pool *pool)
+static void wake_sleepers(struct thread_pool *pool)
 {
-    atomic_fetch_add(&pool->generation, 1);
     if (atomic_load(&pool->sleepers) > 0) {
         pthread_mutex_lock(&pool->mutex);
         pthread_cond_broadcast(&pool->wake);
@@ -112,7 +131,7 @@ enum status thread_pool_create(int threads, struct thread_pool **result, struct 
     pool->workers = workers;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    pthread_cond_init(&pool->done, NULL);
+    pthread_cond_init(&pool->left, NULL);
     for (int i = 1; i < threads; i++) {
         struct worker_start *start = malloc(sizeof *start);
         if (start)
@@ -134,66 +153,49 @@ void thread_pool_free(struct thread_pool *pool)
     if (!pool)
         return;
     atomic_store(&pool->stop, 1);
-    announce(pool);
+    atomic_fetch_or(&pool->generation, 1); /* ends the spinning */
+    atomic_fetch_add(&pool->generation, 2);
+    wake_sleepers(pool);
     for (int i = 1; i < pool->threads; i++)
         pthread_join(pool->workers[i], NULL);
     pthread_mutex_destroy(&pool->mutex);
     pthread_cond_destroy(&pool->wake);
-    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&pool->left);
     free(pool->workers);
     free(pool);
 }
 
-void thread_pool_run(struct thread_pool *pool, void (*work)(void *, int, int), void *context)
+/* Waits until no worker is inside the closed call. */
+static void wait_until_left(struct thread_pool *pool)
 {
-    if (thread_pool_size(pool) == 1) {
-        work(context, 0, 1);
-        return;
-    }
-    pool->work = work;
-    pool->context = context;
-    atomic_store(&pool->running, pool->threads - 1);
-    announce(pool);
-    work(context, 0, pool->threads);
     for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (atomic_load_explicit(&pool->running, memory_order_acquire) == 0)
+        if (atomic_load_explicit(&pool->inside, memory_order_acquire) == 0)
             return;
         relax();
     }
     pthread_mutex_lock(&pool->mutex);
-    while (atomic_load(&pool->running) != 0)
-        pthread_cond_wait(&pool->done, &pool->mutex);
+    while (atomic_load(&pool->inside) != 0)
+        pthread_cond_wait(&pool->left, &pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
-}
-
-struct piecewise {
-    atomic_llong next;
-    int64_t count, grain;
-    void (*work)(void *, int64_t, int64_t, int);
-    void *context;
-};
-
-static void run_pieces(void *argument, int thread, int threads)
-{
-    (void)threads;
-    struct piecewise *pieces = argument;
-    for (;;) {
-        int64_t begin = atomic_fetch_add(&pieces->next, pieces->grain);
-        if (begin >= pieces->count)
-            return;
-        int64_t end = begin + pieces->grain;
-        pieces->work(pieces->context, begin, end < pieces->count ? end : pieces->count, thread);
-    }
 }
 
 void thread_pool_for(struct thread_pool *pool, int64_t count, int64_t grain,
                      void (*work)(void *, int64_t, int64_t, int), void *context)
 {
-    struct piecewise pieces = {0, count, grain > 0 ? grain : 1, work, context};
-    if (count <= pieces.grain) {
-        if (count > 0)
-            work(context, 0, count, 0);
+    grain = grain > 0 ? grain : 1;
+    if (count <= grain || thread_pool_size(pool) == 1) {
+        for (int64_t begin = 0; begin < count; begin += grain)
+            work(context, begin, begin + grain < count ? begin + grain : count, 0);
         return;
     }
-    thread_pool_run(pool, run_pieces, &pieces);
+    pool->work = work;
+    pool->context = context;
+    pool->count = count;
+    pool->grain = grain;
+    atomic_store(&pool->next, 0);
+    atomic_fetch_add(&pool->generation, 1); /* open */
+    wake_sleepers(pool);
+    take_pieces(pool, 0);
+    atomic_fetch_add(&pool->generation, 1); /* closed */
+    wait_until_left(pool);
 }

@@ -44,6 +44,5 @@ int main(int count, char **arguments)
     struct sigaction action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
     return cli_dispatch(count - 1, arguments + 1, NULL, NULL);
 }

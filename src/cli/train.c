@@ -305,9 +305,6 @@ static enum status make_model(struct train *t, struct error *error)
     c.tied = c.tied || s->tied;
     c.dropout = s->dropout;
     c.eos_token = t->model.tokenizer.eos;
-    if (s->width % s->heads != 0)
-        return error_set(error, STATUS_USAGE, "train: width %lld is no multiple of %lld heads",
-                         (long long)s->width, (long long)s->heads);
     enum status status = decoder_config_check(&c, "train", error);
     if (status == STATUS_OK)
         status =
@@ -522,11 +519,12 @@ static enum status run(struct cli *cli, struct error *error)
         return error_set(error, STATUS_USAGE,
                          "train: give one of --steps, --tokens and --minutes%s",
                          budgets > 1 ? ", not several" : "");
-    enum status status = STATUS_OK;
-    if (!t.data->resume || !t.data->output)
+    if (t.shape->width % t.shape->heads != 0)
+        return error_set(error, STATUS_USAGE, "train: width %lld is no multiple of %lld heads",
+                         (long long)t.shape->width, (long long)t.shape->heads);
+    enum status status = parse_sources(&t, error);
+    if (status == STATUS_OK && (!t.data->resume || !t.data->output))
         status = cli_check_output(cli, t.data->output, error);
-    if (status == STATUS_OK)
-        status = parse_sources(&t, error);
     if (status == STATUS_OK)
         status = compute_create((int)cli->common->threads,
                                 strcmp(t.run->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32,

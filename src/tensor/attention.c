@@ -183,7 +183,11 @@ void attention_forward(const struct compute *compute, const struct attention_sha
                        const float *q, const float *k, const float *v, float *out, float *log_sums)
 {
     struct forward_job job = {compute, shape, q, k, v, out, log_sums};
-    thread_pool_for(compute->pool, shape->batch * shape->kv_heads, 1, forward_pieces, &job);
+    /* A few queries against a short cache are not worth the hand-over. */
+    int64_t work =
+        shape->queries * shape->keys * shape->head_width * shape->heads / shape->kv_heads;
+    thread_pool_for(compute->pool, shape->batch * shape->kv_heads, 100000 / (work + 1) + 1,
+                    forward_pieces, &job);
 }
 
 /* Forward mode. */

@@ -9,6 +9,7 @@
 #define ROW_BLOCK 168     /* largest block of rows of A: 12 tiles of 14, 28 of 6, 42 of 4 */
 #define STRIP 256         /* columns of an untransposed B that are unpacked together */
 #define SMALL_ROWS 4      /* up to here a product is many dot products */
+#define DOT_WORK 200000   /* multiplications in a piece of such a product */
 
 struct gemm_job {
     const struct compute *compute;
@@ -241,7 +242,9 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
     bool rounded = compute->precision == MATMUL_BF16;
     if (call->m <= SMALL_ROWS && call->b.transposed && !call->a_transposed && !rounded) {
         struct dot_job dots = {compute, call};
-        thread_pool_for(compute->pool, call->n, 64, dot_columns, &dots);
+        /* A piece must be worth the hand-over: some 10 us. */
+        int64_t grain = DOT_WORK / (call->k * call->m) + 1;
+        thread_pool_for(compute->pool, call->n, grain > 16 ? grain : 16, dot_columns, &dots);
         return;
     }
     struct gemm_job job = {.compute = compute, .call = call};

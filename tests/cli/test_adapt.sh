@@ -1,0 +1,40 @@
+#!/bin/sh
+# The main job in small, its reuse, and its report in a real browser, figures read back.
+. "$(dirname "$0")/common.sh"
+mkdir -p pool/words pool/numbers domain other
+for i in $(seq 60); do
+    sentences 80 "$i" >"pool/words/$i.txt"
+    seq -s ' ' $((i * 100)) $((i * 100 + 400)) | fold -s -w 70 >"pool/numbers/$i.txt"
+done
+for i in $(seq 30); do
+    sentences 80 "$((i + 100))" >"domain/$i.txt"
+    seq -s ' ' $((i * 90 + 7)) $((i * 90 + 400)) | fold -s -w 70 >"other/$i.txt"
+done
+job="$adze adapt --domain domain --pool pool --also numbers=other --minutes 0.1 --layers 1 --width 32
+    --heads 2 --context 64 --vocabulary 400 --batch 4 -o out"
+$job --json >result.json 2>log.txt || fail "$(cat log.txt)"
+[ -s out/model.gguf ] && [ -s out/report.html ] || fail "no model or no report"
+selected=$(number selected_bits_per_byte result.json)
+random=$(number random_bits_per_byte result.json)
+awk -v s="$selected" -v r="$random" 'BEGIN { exit !(s < r) }' ||
+    fail "selected text is no better: $selected, $random"
+$job 2>again.txt || fail "again: $(cat again.txt)"
+grep -q 'adapt: nothing has changed' again.txt || fail "it ran again: $(cat again.txt)"
+
+command -v chromium >/dev/null || fail "chromium is missing: scripts/deps.sh --tests --install"
+chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir="$work/browser" \
+    --dump-dom "file://$work/out/report.html" >dom.html 2>browser.txt || fail "$(tail browser.txt)"
+figure() {
+    sed -n "s/.*data-figure=\"$1\" data-value=\"\\([^\"]*\\)\".*/\\1/p" dom.html | head -n 1
+}
+same() {
+    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d * d < 1e-12) }'
+}
+same "$(figure trial.domain.selected)" "$selected" || fail "the page shows another figure"
+same "$(figure trial.domain.random)" "$random" || fail "the page shows another figure"
+for name in model.bits_per_byte model.file_bytes format.q8_0.bits_per_byte format.q4_0.megabytes \
+    trial.numbers.selected trial.numbers.kl_reduction; do
+    [ -n "$(figure $name)" ] || fail "the page lacks $name"
+done
+[ "$(grep -c '<polyline' dom.html)" -ge 4 ] || fail "the page lacks curves"
+same "$(figure model.file_bytes)" "$(wc -c <out/model.gguf)" || fail "wrong size of model.gguf"
