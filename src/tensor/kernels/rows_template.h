@@ -10,6 +10,45 @@
 #define LANES 16
 
 typedef float wide_f32 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+/* Functions of single values work on whole registers: their width changes no result, and wider
+ * vectors are taken apart badly where they are compared. */
+#if defined(__AVX512F__)
+#define NATIVE 16
+#elif defined(__AVX2__)
+#define NATIVE 8
+#else
+#define NATIVE 4
+#endif
+
+typedef float lanes_f32 __attribute__((vector_size(4 * NATIVE), aligned(4), may_alias));
+typedef int32_t lanes_i32 __attribute__((vector_size(4 * NATIVE), aligned(4), may_alias));
+#define VECTOR static inline __attribute__((always_inline)) lanes_f32
+
+VECTOR load(const float *x)
+{
+    return *(const lanes_f32 *)x;
+}
+
+/* The last values of a row: fewer than NATIVE, the missing ones 0. */
+VECTOR load_rest(const float *x, int64_t count)
+{
+    float values[NATIVE] = {0};
+    for (int64_t i = 0; i < count; i++)
+        values[i] = x[i];
+    return load(values);
+}
+
+static inline void store_rest(float *y, lanes_f32 v, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        y[i] = v[i];
+}
+
+/* Where the mask is set a, elsewhere b. */
+VECTOR choose(lanes_i32 mask, lanes_f32 a, lanes_f32 b)
+{
+    return (lanes_f32)((mask & (lanes_i32)a) | (~mask & (lanes_i32)b));
+}
 
 static inline float wide_sum(wide_f32 v)
 {
@@ -110,33 +149,40 @@ static void multiply(int64_t n, const float *x, const float *y, float *out)
 }
 
 /* exp by 2^n * exp(r), |r| <= ln(2) / 2, a polynomial of degree 6; about 1 ulp. Below -87.3 the
- * result is 0, above 88.7 infinity; NaN stays NaN. */
-static inline float exp_lane(float x)
+ * result is 0, above 88.7 infinity; NaN stays NaN. Written in vectors because the compiler makes
+ * branches of the bounds in a loop over single values, and then no vector code. */
+VECTOR exp_lanes(lanes_f32 x)
 {
-    float bounded = x < -87.3f ? -87.3f : x;
-    bounded = bounded > 88.8f ? 88.8f : bounded;
-    float scaled = bounded * 1.44269504f;
-    int32_t n = (int32_t)(scaled + (scaled < 0 ? -0.5f : 0.5f));
-    float whole = (float)n;
-    float r = bounded - whole * 0.693359375f;
+    lanes_f32 zero = {0}, least = zero - 87.3f, most = zero + 88.8f;
+    lanes_i32 none = x < least;
+    lanes_f32 bounded = choose(none, least, x);
+    bounded = choose(bounded > most, most, bounded);
+    lanes_f32 scaled = bounded * 1.44269504f;
+    lanes_i32 n = __builtin_convertvector(scaled + choose(scaled < zero, zero - 0.5f, zero + 0.5f),
+                                          lanes_i32);
+    lanes_f32 whole = __builtin_convertvector(n, lanes_f32);
+    lanes_f32 r = bounded - whole * 0.693359375f;
     r = r + whole * 2.12194440e-4f;
-    float p = 1.3981999507e-3f + r * 1.9875691500e-4f;
+    lanes_f32 p = 1.3981999507e-3f + r * 1.9875691500e-4f;
     p = 8.3334519073e-3f + r * p;
     p = 4.1665795894e-2f + r * p;
     p = 1.6666665459e-1f + r * p;
     p = 5.0000001201e-1f + r * p;
     p = 1.0f + r + r * r * p;
     /* In two factors, so that 2^128 does not overflow the exponent field too early. */
-    int32_t upper = n / 2, lower = n - upper;
-    p = p * half_float_of_bits((uint32_t)(upper + 127) << 23);
-    p = p * half_float_of_bits((uint32_t)(lower + 127) << 23);
-    return x < -87.3f ? 0.0f : p;
+    lanes_i32 upper = n >> 1, lower = n - upper;
+    p = p * (lanes_f32)((upper + 127) << 23);
+    p = p * (lanes_f32)((lower + 127) << 23);
+    return (lanes_f32)(~none & (lanes_i32)p);
 }
 
 static float exp_sum(int64_t n, const float *x, float a, float shift, float *y)
 {
-    for (int64_t i = 0; i < n; i++)
-        y[i] = exp_lane(a * (x[i] - shift));
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE)
+        *(lanes_f32 *)(y + i) = exp_lanes(a * (load(x + i) - shift));
+    if (i < n)
+        store_rest(y + i, exp_lanes(a * (load_rest(x + i, n - i) - shift)), n - i);
     return sum(n, y);
 }
 
@@ -200,89 +246,117 @@ static void norm_backward(int64_t n, const struct norm_row *row, const float *dy
             dx[i] = inverse * (weight[i] * dy[i] - offset - (x[i] - mean) * slope);
 }
 
-static inline float sigmoid_lane(float x)
+VECTOR sigmoid_lanes(lanes_f32 x)
 {
-    return 1.0f / (1.0f + exp_lane(-x));
+    return 1.0f / (1.0f + exp_lanes(-x));
 }
 
 static void swiglu(int64_t n, const float *gate, const float *up, float *out)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = gate[i] * sigmoid_lane(gate[i]) * up[i];
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE)
+        *(lanes_f32 *)(out + i) = load(gate + i) * sigmoid_lanes(load(gate + i)) * load(up + i);
+    if (i < n) {
+        lanes_f32 g = load_rest(gate + i, n - i), u = load_rest(up + i, n - i);
+        store_rest(out + i, g * sigmoid_lanes(g) * u, n - i);
+    }
+}
+
+/* Gradients of NATIVE values, added to what the arguments of the same name hold. */
+static inline __attribute__((always_inline)) void swiglu_slopes(lanes_f32 g, lanes_f32 u,
+                                                                lanes_f32 d,
+                                                                lanes_f32 *gate_gradient,
+                                                                lanes_f32 *up_gradient)
+{
+    lanes_f32 s = sigmoid_lanes(g);
+    *up_gradient += d * g * s;
+    *gate_gradient += d * u * s * (1.0f + g * (1.0f - s));
 }
 
 static void swiglu_backward(int64_t n, const float *gate, const float *up, const float *dy,
                             float *gate_gradient, float *up_gradient, bool adds)
 {
-    if (!adds)
-        for (int64_t i = 0; i < n; i++) {
-            float s = sigmoid_lane(gate[i]), g = gate[i], d = dy[i], u = up[i];
-            up_gradient[i] = d * g * s;
-            gate_gradient[i] = d * u * s * (1.0f + g * (1.0f - s));
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE) {
+        lanes_f32 slope = {0}, share = {0};
+        if (adds) {
+            slope = load(gate_gradient + i);
+            share = load(up_gradient + i);
         }
-    else
-        for (int64_t i = 0; i < n; i++) {
-            float s = sigmoid_lane(gate[i]), g = gate[i], d = dy[i], u = up[i];
-            up_gradient[i] += d * g * s;
-            gate_gradient[i] += d * u * s * (1.0f + g * (1.0f - s));
+        swiglu_slopes(load(gate + i), load(up + i), load(dy + i), &slope, &share);
+        *(lanes_f32 *)(gate_gradient + i) = slope;
+        *(lanes_f32 *)(up_gradient + i) = share;
+    }
+    if (i < n) {
+        lanes_f32 slope = {0}, share = {0};
+        if (adds) {
+            slope = load_rest(gate_gradient + i, n - i);
+            share = load_rest(up_gradient + i, n - i);
         }
+        swiglu_slopes(load_rest(gate + i, n - i), load_rest(up + i, n - i),
+                      load_rest(dy + i, n - i), &slope, &share);
+        store_rest(gate_gradient + i, slope, n - i);
+        store_rest(up_gradient + i, share, n - i);
+    }
 }
 
 /* The normal distribution function: Abramowitz and Stegun 7.1.26, from the small tail, so that it
  * stays accurate for negative x. `density` is exp(-x^2 / 2). */
-static inline float normal_lane(float x, float density)
+VECTOR normal_lanes(lanes_f32 x, lanes_f32 density)
 {
-    float z = fabsf(x) * 0.70710678f;
-    float t = 1.0f / (1.0f + 0.3275911f * z);
-    float p = -1.453152027f + t * 1.061405429f;
+    lanes_f32 zero = {0};
+    lanes_f32 z = (lanes_f32)((lanes_i32)x & 0x7fffffff) * 0.70710678f;
+    lanes_f32 t = 1.0f / (1.0f + 0.3275911f * z);
+    lanes_f32 p = -1.453152027f + t * 1.061405429f;
     p = 1.421413741f + t * p;
     p = -0.284496736f + t * p;
     p = 0.254829592f + t * p;
-    float tail = 0.5f * t * p * density;
-    return x < 0 ? tail : 1.0f - tail;
+    lanes_f32 tail = 0.5f * t * p * density;
+    return choose(x < zero, tail, 1.0f - tail);
 }
 
-static inline float gelu_lane(bool tanh_form, float x)
+VECTOR gelu_lanes(bool tanh_form, lanes_f32 x)
 {
     if (tanh_form) /* x/2 (1 + tanh(u)) = x sigmoid(2 u) */
-        return x * sigmoid_lane(1.59576912f * (x + 0.044715f * x * x * x));
-    return x * normal_lane(x, exp_lane(-0.5f * x * x));
+        return x * sigmoid_lanes(1.59576912f * (x + 0.044715f * x * x * x));
+    return x * normal_lanes(x, exp_lanes(-0.5f * x * x));
 }
 
-static inline float gelu_slope_lane(bool tanh_form, float x)
+VECTOR gelu_slope_lanes(bool tanh_form, lanes_f32 x)
 {
     if (tanh_form) {
-        float s = sigmoid_lane(1.59576912f * (x + 0.044715f * x * x * x));
+        lanes_f32 s = sigmoid_lanes(1.59576912f * (x + 0.044715f * x * x * x));
         return s + x * s * (1.0f - s) * 1.59576912f * (1.0f + 0.134145f * x * x);
     }
-    float density = exp_lane(-0.5f * x * x);
-    return normal_lane(x, density) + x * density * 0.39894228f;
+    lanes_f32 density = exp_lanes(-0.5f * x * x);
+    return normal_lanes(x, density) + x * density * 0.39894228f;
 }
 
 static void gelu(int64_t n, bool tanh_form, const float *x, float *y)
 {
-    if (tanh_form)
-        for (int64_t i = 0; i < n; i++)
-            y[i] = gelu_lane(true, x[i]);
-    else
-        for (int64_t i = 0; i < n; i++)
-            y[i] = gelu_lane(false, x[i]);
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE)
+        *(lanes_f32 *)(y + i) = gelu_lanes(tanh_form, load(x + i));
+    if (i < n)
+        store_rest(y + i, gelu_lanes(tanh_form, load_rest(x + i, n - i)), n - i);
 }
 
 static void gelu_backward(int64_t n, bool tanh_form, const float *x, const float *dy, float *dx,
                           bool adds)
 {
-    float slope[256];
-    for (int64_t i = 0; i < n; i += 256) {
-        int64_t count = n - i < 256 ? n - i : 256;
-        if (tanh_form)
-            for (int64_t j = 0; j < count; j++)
-                slope[j] = gelu_slope_lane(true, x[i + j]);
-        else
-            for (int64_t j = 0; j < count; j++)
-                slope[j] = gelu_slope_lane(false, x[i + j]);
-        for (int64_t j = 0; j < count; j++)
-            dx[i + j] = (adds ? dx[i + j] : 0.0f) + dy[i + j] * slope[j];
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE) {
+        lanes_f32 slope = load(dy + i) * gelu_slope_lanes(tanh_form, load(x + i));
+        if (adds)
+            slope += load(dx + i);
+        *(lanes_f32 *)(dx + i) = slope;
+    }
+    if (i < n) {
+        lanes_f32 slope =
+            load_rest(dy + i, n - i) * gelu_slope_lanes(tanh_form, load_rest(x + i, n - i));
+        if (adds)
+            slope += load_rest(dx + i, n - i);
+        store_rest(dx + i, slope, n - i);
     }
 }
 

@@ -1,0 +1,352 @@
+"""Measures adze beside its peers, in turns, and writes docs/performance.md.
+
+The machines are noisy, so nothing is measured alone: both sides take turns, each turn of one is
+divided by the turn of the other beside it, and the median of these ratios is reported with the
+smallest and the largest. A turn during which other processes took more than 5 % of the machine is
+made again, as long as the patience lasts; that is decided by the processor's own accounts, never by
+the result. Results are kept in build/bench/results.json, so that sections can be measured one by
+one.
+"""
+import argparse
+import datetime
+import glob
+import gzip
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+import report
+
+SECTIONS = ("gemm", "train", "tokenizer", "dsir", "program")
+BUILD = "build/bench"
+RESULTS = BUILD + "/results.json"
+TICKS = os.sysconf("SC_CLK_TCK")
+CORES = os.cpu_count()
+DISTURBED = 0.05
+SIZES = {  # layers, width, heads, hidden, context, batch, vocabulary; sequences in 1024 tokens
+    "1.5M": ("4 128 4 352 256 16 2816", 4),
+    "16.9M": ("6 384 6 1024 256 16 8192", 4),
+    "110M": ("12 768 12 2048 512 4 16384", 2),
+}
+
+
+def busy_ticks():
+    with open("/proc/stat") as file:
+        ticks = [int(word) for word in file.readline().split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4]
+
+
+def own_ticks(pids):
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                words = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        total += int(words[11]) + int(words[12])
+    return total
+
+
+class Quiet:
+    """Waits for other processes to be quiet, for at most `patience` seconds in all."""
+
+    def __init__(self, patience):
+        self.left = patience
+        self.pids = []
+
+    def others(self):
+        return busy_ticks() - own_ticks(self.pids + [os.getpid()])
+
+    def wait(self):
+        while self.left > 0:
+            before, begin = self.others(), time.monotonic()
+            time.sleep(0.25)
+            elapsed = time.monotonic() - begin
+            if self.others() - before < 0.1 * elapsed * TICKS * CORES:
+                return
+            self.left -= elapsed
+
+    def watch(self, work):
+        """Runs work() and returns its result and the share that others took of the machine."""
+        before, begin = self.others(), time.monotonic()
+        result = work()
+        elapsed = max(time.monotonic() - begin, 0.05)
+        return result, max(0.0, self.others() - before) / (elapsed * TICKS * CORES)
+
+
+class Stepper:
+    """A program that makes one step for each line it is sent."""
+
+    def __init__(self, command, threads):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=environment(threads))
+
+    def ready(self):
+        if not self.process.stdout.readline():
+            sys.exit(f"{self.process.args[0]} ended before its first step")
+
+    def step(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())["seconds"]
+
+    def finish(self):
+        self.process.stdin.close()
+        summary = json.loads(self.process.stdout.readline())
+        self.process.wait()
+        return summary
+
+
+def environment(threads):
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_THREAD_TIMEOUT": "20",
+            "RAYON_NUM_THREADS": str(threads)}
+
+
+def take_turns(quiet, sides, rounds):
+    """Rounds in which every side has its turn; {side: [value of each kept round]}."""
+    kept, spoiled, tries = [], [], 0
+    while len(kept) < rounds and tries < rounds * 4:
+        tries += 1
+        row, worst = {}, 0.0
+        for name, turn in sides.items():
+            quiet.wait()
+            row[name], share = quiet.watch(turn)
+            worst = max(worst, share)
+        (kept if worst < DISTURBED else spoiled).append(row)
+        if quiet.left <= 0 and len(kept) + len(spoiled) >= rounds:
+            break
+    rows = kept if len(kept) >= 3 else kept + spoiled
+    note = {"rounds": len(rows), "disturbed": len(rows) - len(kept), "repeated": len(spoiled)}
+    return {name: [row[name] for row in rows] for name in sides}, note
+
+
+def ratios(theirs, ours):
+    values = [a / b for a, b in zip(theirs, ours)]
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def train_group(options, quiet, size, group, rounds):
+    """One set of programs taking turns; group: {name: command}."""
+    steppers = {}
+    for name, command in group.items():
+        steppers[name] = Stepper(command, options.threads)
+        steppers[name].ready()
+    quiet.pids = [stepper.process.pid for stepper in steppers.values()]
+    times, note = take_turns(quiet, {name: s.step for name, s in steppers.items()}, rounds)
+    quiet.pids = []
+    summaries = {name: stepper.finish() for name, stepper in steppers.items()}
+    for name, summary in summaries.items():
+        summary["times"] = times[name]
+    return summaries, note
+
+
+def measure_train(options, quiet, results):
+    for size, (shape, micro) in SIZES.items():
+        if options.size and size not in options.size:
+            continue
+
+        def ours(kind):
+            return [BUILD + "/bench_train_step", *shape.split(), kind, str(options.threads), "0"]
+
+        def theirs(kind, *extra):
+            return [options.python, "bench/peers/train_step.py", *shape.split(), kind,
+                    str(options.threads), "0", *extra]
+
+        f32, note_f32 = train_group(options, quiet, size, {
+            "adze f32": ours("f32"), "PyTorch f32": theirs("f32"),
+            "PyTorch f32 in parts": theirs("f32", str(micro)), "adze bf16": ours("bf16"),
+        }, options.rounds)
+        bf16, note_bf16 = train_group(options, quiet, size, {
+            "adze bf16": ours("bf16"), "PyTorch bf16": theirs("bf16"),
+            "PyTorch bf16 in parts": theirs("bf16", str(micro)),
+        }, options.rounds)
+        entry = {"shape": shape, "f32": f32, "bf16": bf16, "notes": [note_f32, note_bf16]}
+        entry["ratios"] = {
+            "f32": ratios(f32["PyTorch f32"]["times"], f32["adze f32"]["times"]),
+            "f32 in parts": ratios(f32["PyTorch f32 in parts"]["times"],
+                                   f32["adze f32"]["times"]),
+            "bf16": ratios(bf16["PyTorch bf16"]["times"], bf16["adze bf16"]["times"]),
+            "bf16 in parts": ratios(bf16["PyTorch bf16 in parts"]["times"],
+                                    bf16["adze bf16"]["times"]),
+            "own": ratios(f32["adze f32"]["times"], f32["adze bf16"]["times"]),
+        }
+        results.setdefault("train", {})[size] = entry
+        print(size, json.dumps(entry["ratios"]), flush=True)
+        save(results)
+
+
+def run_json(command, threads):
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True,
+                            env=environment(threads)).stdout
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def watched(command, threads):
+    """A turn of a program that measures itself; its children count as ours once they ended."""
+    return lambda: run_json(command, threads)[-1]
+
+
+class Batch(Quiet):
+    """For programs that run to their end within a turn: their time is that of our children."""
+
+    def others(self):
+        times = os.times()
+        return busy_ticks() - int((times.user + times.system + times.children_user +
+                                   times.children_system) * TICKS)
+
+
+def measure_gemm(options, quiet, results):
+    quiet.wait()
+    rows, share = quiet.watch(lambda: run_json(
+        [BUILD + "/bench_gemm", str(options.threads), str(options.rounds)], options.threads))
+    results["gemm"] = {"rows": rows, "others": share}
+
+
+def prepare_texts():
+    """Debian's kernel documentation as JSON lines: all of it; a pool and a target for selection."""
+    folders = sorted(glob.glob("/usr/share/doc/linux-doc-*/Documentation"))
+    paths = sorted(glob.glob(folders[-1] + "/**/*.rst.gz", recursive=True)) if folders else []
+    if not paths:
+        sys.exit("the kernel's documentation is not there: apt-get install linux-doc")
+    corpus, pool, target = BUILD + "/linux.jsonl", BUILD + "/pool.jsonl", BUILD + "/target.jsonl"
+    size = 0
+    with open(corpus, "w") as whole, open(pool, "w") as part, open(target, "w") as domain:
+        for index, path in enumerate(paths):
+            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
+                text = file.read()
+            if not text.strip() or "\0" in text:
+                continue
+            line = json.dumps({"text": text}) + "\n"
+            whole.write(line)
+            if "/networking/" in path:
+                domain.write(line)
+            elif index % 2 == 0 and size < 10e6:
+                part.write(line)
+                size += len(line)
+    return corpus, pool, target
+
+
+def merges(path):
+    with open(path, encoding="utf-8") as file:
+        model = json.load(file)["model"]
+    return [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge)
+            for merge in model["merges"]]
+
+
+def measure_tokenizer(options, quiet, results):
+    corpus, _, _ = prepare_texts()
+    vocabulary, entries = 8192, []
+    for threads in sorted({1, options.threads}):
+        ours, theirs = BUILD + "/ours.json", BUILD + "/theirs.json"
+        tail = [corpus, str(vocabulary), str(threads)]
+        times, note = take_turns(quiet, {
+            "adze": watched([BUILD + "/bench_tokenizer", *tail, ours], threads),
+            "tokenizers": watched([options.python, "bench/peers/tokenizer.py", *tail, theirs],
+                                  threads),
+        }, options.rounds)
+        a, b = times["adze"], times["tokenizers"]
+        entry = {"threads": threads, "note": note, "adze": a, "tokenizers": b,
+                 "same_merges": merges(ours) == merges(theirs),
+                 "same_count": a[0]["ids"] == b[0]["ids"]}
+        for part in ("train", "encode"):
+            key = part + "_seconds"
+            entry[part] = ratios([row[key] for row in b], [row[key] for row in a])
+        print("tokenizer", threads, entry["train"], entry["encode"], entry["same_merges"],
+              entry["same_count"], flush=True)
+        entries.append(entry)
+    results["tokenizer"] = entries
+
+
+def measure_dsir(options, quiet, results):
+    _, pool, target = prepare_texts()
+    tail = [pool, target, "200", "1"]
+    times, note = take_turns(quiet, {
+        "adze": watched([BUILD + "/bench_dsir", *tail, BUILD + "/chosen.jsonl"], 1),
+        "reference": watched([options.python, "bench/peers/dsir.py", *tail, BUILD + "/dsir"], 1),
+    }, min(options.rounds, 5))
+    results["dsir"] = {**times, "note": note, "ratio": ratios(
+        [row["seconds"] for row in times["reference"]], [row["seconds"] for row in times["adze"]])}
+    print("dsir", results["dsir"]["ratio"], flush=True)
+
+
+def measure_program(options, quiet, results):
+    program, stripped, times = "build/adze", BUILD + "/adze.stripped", []
+    for _ in range(21):
+        begin = time.perf_counter()
+        subprocess.run([program, "--help"], stdout=subprocess.DEVNULL, check=False)
+        times.append(time.perf_counter() - begin)
+    subprocess.run(["strip", "-o", stripped, program], check=True)
+    results["program"] = {"help_seconds": statistics.median(times), "help_least": min(times),
+                          "help_most": max(times), "bytes": os.path.getsize(stripped)}
+
+
+def version_of(package):
+    result = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package],
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return result.stdout if result.returncode == 0 else "not installed"
+
+
+def describe_machine(options, results):
+    with open("/proc/cpuinfo") as file:
+        text = file.read()
+    name = re.search(r"model name\s*: (.*)", text)
+    numbers = [re.search(rf"{key}\s*: (\d+)", text) for key in ("cpu family", "model")]
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16")
+             if re.search(rf"\b{flag}\b", text)]
+    libraries = subprocess.run(
+        [options.python, "-c", "import torch, tokenizers, numpy, platform; print(torch.__version__,"
+         " tokenizers.__version__, numpy.__version__, platform.python_version())"],
+        stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    compiler = subprocess.run(["cc", "--version"], stdout=subprocess.PIPE, text=True).stdout
+    results["machine"] = {
+        "date": datetime.date.today().isoformat(),
+        "cpu": (name.group(1) if name else "unknown") + (
+            f" (family {numbers[0].group(1)}, model {numbers[1].group(1)})" if all(numbers)
+            else ""),
+        "cores": CORES, "flags": flags, "threads": options.threads,
+        "kernel": platform.release(), "compiler": compiler.splitlines()[0],
+        "torch": libraries[0], "tokenizers": libraries[1], "numpy": libraries[2],
+        "python": libraries[3], "onednn": version_of("libdnnl2"),
+        "openblas": version_of("libopenblas0-pthread"),
+    }
+
+
+def save(results):
+    with open(RESULTS + ".new", "w") as file:
+        json.dump(results, file, indent=1)
+    os.replace(RESULTS + ".new", RESULTS)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", required=True, help="interpreter that has the peers")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="measure this section")
+    parser.add_argument("--size", action="append", choices=SIZES, help="train: only this size")
+    parser.add_argument("--threads", type=int, default=CORES)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--patience", type=float, default=120,
+                        help="seconds to wait for a quiet machine, per section")
+    options = parser.parse_args()
+    os.makedirs(BUILD, exist_ok=True)
+    results = {}
+    if os.path.exists(RESULTS):
+        with open(RESULTS) as file:
+            results = json.load(file)
+    describe_machine(options, results)
+    for section in options.only or SECTIONS:
+        print("measuring", section, flush=True)
+        quiet = (Quiet if section == "train" else Batch)(options.patience)
+        globals()["measure_" + section](options, quiet, results)
+        save(results)
+    os.makedirs("docs", exist_ok=True)
+    with open("docs/performance.md", "w") as file:
+        file.write(report.render(results))
+
+
+main()

@@ -1,0 +1,94 @@
+/* See support.h. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/options.h"
+#include "data/corpus.h"
+
+double bench_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double bench_peak_mebibytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    double kibibytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kibibytes = strtod(line + 6, NULL);
+    if (file)
+        fclose(file);
+    return kibibytes / 1024;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, compare);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+int64_t bench_number(const char *text, const char *name, int64_t least)
+{
+    int64_t value;
+    if (option_parse_int(text, &value) && value >= least)
+        return value;
+    fprintf(stderr, "%s: expected a whole number of at least %lld, got \"%s\"\n", name,
+            (long long)least, text);
+    exit(2);
+}
+
+void bench_require(enum status status, const struct error *error)
+{
+    if (status == STATUS_OK)
+        return;
+    fprintf(stderr, "%s\n", error->message);
+    exit(1);
+}
+
+void bench_corpus_read(const char *path, struct bench_corpus *corpus)
+{
+    *corpus = (struct bench_corpus){0};
+    struct error error;
+    struct corpus *reader;
+    bench_require(corpus_open(&path, 1, &(struct corpus_options){.strict = true}, &reader, &error),
+                  &error);
+    for (;;) {
+        const struct document *documents;
+        int64_t count;
+        bench_require(corpus_next(reader, NULL, &documents, &count, &error), &error);
+        if (count == 0)
+            break;
+        size_t bytes = (size_t)(corpus->count + count + 1) * sizeof *corpus->offsets;
+        int64_t *offsets = realloc(corpus->offsets, bytes);
+        if (!offsets)
+            bench_require(error_no_memory(&error, bytes), &error);
+        corpus->offsets = offsets;
+        for (int64_t i = 0; i < count; i++) {
+            offsets[corpus->count++] = (int64_t)corpus->text.length;
+            buffer_add(&corpus->text, documents[i].text, documents[i].length);
+        }
+        offsets[corpus->count] = (int64_t)corpus->text.length;
+    }
+    bench_require(buffer_check(&corpus->text, &error), &error);
+    corpus_close(reader);
+}
+
+void bench_corpus_free(struct bench_corpus *corpus)
+{
+    buffer_free(&corpus->text);
+    free(corpus->offsets);
+}
