@@ -10,8 +10,9 @@
 #include "cli/stages.h"
 #include "run/report.h"
 
-#define FINAL_SHARE 0.5 /* of the time, for the model that is kept; the rest compares selections   \
-                         */
+#define FINAL_SHARE                                                                                \
+    0.5 /* of the time, for the model that is kept; the rest compares selections                   \
+         */
 
 struct adapt_options {
     struct option_list domain, pool, also;
