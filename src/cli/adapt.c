@@ -386,7 +386,8 @@ static enum status other_domains(struct adapt *a, double minutes)
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < a->o->also.count && status == STATUS_OK; i++) {
         char *name = arena_strdup(&a->cli->arena, a->o->also.items[i]);
-        char *equals = name ? strchr(name, '=') : NULL, *sample, *held, *selected;
+        char *equals = name ? strchr(name, '=') : NULL, *sample = NULL, *held = NULL,
+             *selected = NULL;
         if (!equals || equals == name)
             return error_set(a->error, STATUS_USAGE, "--also wants NAME=PATH, not '%s'",
                              a->o->also.items[i]);
@@ -406,7 +407,7 @@ static enum status other_domains(struct adapt *a, double minutes)
 
 static enum status run_chain(struct adapt *a)
 {
-    char *sample, *held, *selected, *random;
+    char *sample = NULL, *held = NULL, *selected = NULL, *random = NULL;
     json_t *final = NULL;
     double runs = (double)(2 * a->o->seeds + a->o->also.count);
     double minutes = a->o->minutes * (1 - FINAL_SHARE) / runs;
