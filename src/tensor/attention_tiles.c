@@ -55,8 +55,9 @@ void attention_pack_along(const struct gemm_kernels *kernels, const float *rows,
         int64_t part = width - j < columns ? width - j : columns;
         float *to = panels + j * count;
         for (int64_t i = 0; i < count; i++, to += columns) {
-            memcpy(to, rows + i * stride + j, (size_t)part * sizeof *to);
-            memset(to + part, 0, (size_t)(columns - part) * sizeof *to);
+            gemm_copy(to, rows + i * stride + j, part);
+            if (part < columns)
+                memset(to + part, 0, (size_t)(columns - part) * sizeof *to);
         }
     }
 }
@@ -65,7 +66,7 @@ void attention_pack_left(const float *rows, int64_t stride, int64_t count, int64
                          float *block)
 {
     for (int64_t i = 0; i < count; i++)
-        memcpy(block + i * GEMM_STRIDE, rows + i * stride, (size_t)width * sizeof *block);
+        gemm_copy(block + i * GEMM_STRIDE, rows + i * stride, width);
 }
 
 void attention_multiply(const struct gemm_kernels *kernels, const struct attention_product *p)

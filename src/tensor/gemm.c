@@ -86,7 +86,7 @@ static void spread(const struct gemm_job *job, int64_t first, int64_t count, int
     for (int64_t j = 0; j < count; j += width) {
         uint32_t *to = panel_of(job, first + j) + unit * width;
         int64_t part = count - j < width ? count - j : width;
-        memcpy(to, units + j, (size_t)part * sizeof *to);
+        gemm_copy(to, units + j, part);
         if (part < width)
             memset(to + part, 0, (size_t)(width - part) * sizeof *to);
     }
@@ -99,6 +99,7 @@ static void pack_straight(void *context, int64_t begin, int64_t end, int thread)
     const struct gemm_kernels *kernels = job->kernels;
     uint32_t *units = compute_scratch(job->compute, thread);
     float *space = (float *)(units + STRIP), *second_space = space + STRIP;
+    bool plain = kernels == job->compute->gemm_f32; /* values are units as they stand */
     for (int64_t strip = begin; strip < end; strip++) {
         int64_t first = strip * STRIP;
         int64_t count = job->columns - first < STRIP ? job->columns - first : STRIP;
@@ -112,10 +113,10 @@ static void pack_straight(void *context, int64_t begin, int64_t end, int thread)
                                                           job->column + first, count, second_space)
                                              : NULL;
                 kernels->pack_pair(values, second, count, units);
-            } else {
+            } else if (!plain) {
                 kernels->pack_row(values, count, units);
             }
-            spread(job, first, count, unit, units);
+            spread(job, first, count, unit, plain ? (const uint32_t *)(const void *)values : units);
         }
     }
 }

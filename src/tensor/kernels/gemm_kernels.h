@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define GEMM_DEPTH 512 /* most units of K in one pass */
 #define GEMM_STRIDE                                                                                \
@@ -43,6 +44,17 @@ struct gemm_kernels {
      * apart, into a panel; missing rows become 0. */
     void (*transpose)(const void *rows_units, int64_t stride, int rows, int64_t units, void *panel);
 };
+
+/* Copies units; for the short runs of packing, where a call of memcpy costs more than the copy. */
+static inline void gemm_copy(void *to, const void *from, int64_t units)
+{
+    char *out = to;
+    const char *in = from;
+    for (; units >= 16; units -= 16, out += 64, in += 64)
+        memcpy(out, in, 64);
+    if (units > 0)
+        memcpy(out, in, (size_t)units * 4);
+}
 
 extern const struct gemm_kernels gemm_kernels_baseline, gemm_kernels_baseline_bf16;
 #if defined(__x86_64__)
