@@ -64,7 +64,7 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         int64_t value, least, most;
     } ranges[] = {
         {"vocabulary size", config->vocabulary, 1, 1 << 24},
-        {"context length", config->context, 1, 1 << 24},
+        {"context length", config->context, 1, 1 << 20},
         {"width", config->width, 1, WIDTH_MOST},
         {"number of layers", config->layers, 1, 1 << 12},
         {"number of heads", config->heads, 1, 1 << 12},
