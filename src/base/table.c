@@ -103,7 +103,7 @@ static uint64_t mix(uint64_t key)
 static uint64_t number_slot(const struct number_table *table, uint64_t key)
 {
     uint64_t mask = table->slot_count - 1, slot = mix(key) & mask;
-    while (table->keys[slot] != key && table->keys[slot] != UINT64_MAX)
+    while (table->slots[slot].key != key && table->slots[slot].key != UINT64_MAX)
         slot = (slot + 1) & mask;
     return slot;
 }
@@ -112,31 +112,23 @@ int64_t *number_table_find(const struct number_table *table, uint64_t key)
 {
     if (table->count == 0)
         return NULL;
-    uint64_t slot = number_slot(table, key);
-    return table->keys[slot] == key ? &table->values[slot] : NULL;
+    struct number_entry *entry = &table->slots[number_slot(table, key)];
+    return entry->key == key ? &entry->value : NULL;
 }
 
 static int number_grow(struct number_table *table)
 {
     struct number_table bigger = {.slot_count = table->slot_count ? table->slot_count * 2 : 64,
                                   .count = table->count};
-    bigger.keys = malloc(bigger.slot_count * sizeof *bigger.keys);
-    bigger.values = malloc(bigger.slot_count * sizeof *bigger.values);
-    if (!bigger.keys || !bigger.values) {
-        number_table_free(&bigger);
+    bigger.slots = malloc(bigger.slot_count * sizeof *bigger.slots);
+    if (!bigger.slots)
         return 0;
-    }
-    memset(bigger.keys, 0xff, bigger.slot_count * sizeof *bigger.keys);
-    for (uint64_t i = 0; i < table->slot_count; i++) {
-        if (table->keys[i] == UINT64_MAX)
-            continue;
-        uint64_t slot = number_slot(&bigger, table->keys[i]);
-        bigger.keys[slot] = table->keys[i];
-        bigger.values[slot] = table->values[i];
-    }
-    struct number_table old = *table;
+    memset(bigger.slots, 0xff, bigger.slot_count * sizeof *bigger.slots);
+    for (uint64_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i].key != UINT64_MAX)
+            bigger.slots[number_slot(&bigger, table->slots[i].key)] = table->slots[i];
+    number_table_free(table);
     *table = bigger;
-    number_table_free(&old);
     return 1;
 }
 
@@ -144,18 +136,16 @@ int64_t *number_table_put(struct number_table *table, uint64_t key, int64_t init
 {
     if (table->count * 2 >= table->slot_count && !number_grow(table))
         return NULL;
-    uint64_t slot = number_slot(table, key);
-    if (table->keys[slot] != key) {
-        table->keys[slot] = key;
-        table->values[slot] = initial;
+    struct number_entry *entry = &table->slots[number_slot(table, key)];
+    if (entry->key != key) {
+        *entry = (struct number_entry){key, initial};
         table->count++;
     }
-    return &table->values[slot];
+    return &entry->value;
 }
 
 void number_table_free(struct number_table *table)
 {
-    free(table->keys);
-    free(table->values);
+    free(table->slots);
     *table = (struct number_table){0};
 }

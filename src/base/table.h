@@ -32,9 +32,12 @@ void table_clear(struct table *table); /* keeps the memory */
 void table_free(struct table *table);
 
 /* Keys of 64 bits; UINT64_MAX is no key. Zero-initialize to use. */
+struct number_entry {
+    uint64_t key;
+    int64_t value;
+};
 struct number_table {
-    uint64_t *keys;
-    int64_t *values;
+    struct number_entry *slots;
     uint64_t slot_count, count;
 };
 int64_t *number_table_find(const struct number_table *table, uint64_t key);

@@ -1,8 +1,8 @@
-/* A pool of threads for compute. A call cuts work into pieces, which the workers and the caller take
- * in turn; it returns when all pieces are done, without waiting for workers that came too late to
- * take one. So a worker that the system has put aside for another process does not hold up a call.
- * Between calls the workers spin briefly, then sleep: kernels come in quick succession, but an idle
- * server must not burn a core. */
+/* A pool of threads for compute. A call cuts work into pieces, which the workers and the caller
+ * take in turn; it returns when all pieces are done, without waiting for workers that came too late
+ * to take one. So a worker that the system has put aside for another process does not hold up a
+ * call. Between calls the workers spin briefly, then sleep: kernels come in quick succession, but
+ * an idle server must not burn a core. */
 #ifndef BASE_THREADS_H
 #define BASE_THREADS_H
 

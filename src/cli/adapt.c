@@ -10,8 +10,9 @@
 #include "cli/stages.h"
 #include "run/report.h"
 
-#define FINAL_SHARE 0.5 /* of the time, for the model that is kept; the rest compares selections   \
-                         */
+#define FINAL_SHARE                                                                                \
+    0.5 /* of the time, for the model that is kept; the rest compares selections                   \
+         */
 
 struct adapt_options {
     struct option_list domain, pool, also;
@@ -385,7 +386,8 @@ static enum status other_domains(struct adapt *a, double minutes)
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < a->o->also.count && status == STATUS_OK; i++) {
         char *name = arena_strdup(&a->cli->arena, a->o->also.items[i]);
-        char *equals = name ? strchr(name, '=') : NULL, *sample, *held, *selected;
+        char *equals = name ? strchr(name, '=') : NULL, *sample = NULL, *held = NULL,
+             *selected = NULL;
         if (!equals || equals == name)
             return error_set(a->error, STATUS_USAGE, "--also wants NAME=PATH, not '%s'",
                              a->o->also.items[i]);
@@ -405,7 +407,7 @@ static enum status other_domains(struct adapt *a, double minutes)
 
 static enum status run_chain(struct adapt *a)
 {
-    char *sample, *held, *selected, *random;
+    char *sample = NULL, *held = NULL, *selected = NULL, *random = NULL;
     json_t *final = NULL;
     double runs = (double)(2 * a->o->seeds + a->o->also.count);
     double minutes = a->o->minutes * (1 - FINAL_SHARE) / runs;

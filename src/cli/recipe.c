@@ -1,6 +1,8 @@
 /* adze run: a chain of commands from a YAML recipe. Each step is a command of this program with its
  * options; all are checked before the first one runs, and steps whose inputs have not changed are
  * not run again. */
+#include "cli/recipe.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -202,6 +204,17 @@ static enum status load_recipe(struct recipe *r)
     buffer_free(&text);
     for (int i = 0; i < r->count && status == STATUS_OK; i++)
         status = check_step(r, &r->steps[i]);
+    return status;
+}
+
+enum status recipe_check(const char *path, struct error *error)
+{
+    struct arena arena = {0};
+    struct recipe recipe = {.path = path, .arena = &arena, .error = error};
+    recipe.steps = arena_calloc(&arena, STEPS_MOST, sizeof *recipe.steps);
+    enum status status =
+        recipe.steps ? load_recipe(&recipe) : error_no_memory(error, sizeof *recipe.steps);
+    arena_free(&arena);
     return status;
 }
 

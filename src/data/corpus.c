@@ -1,12 +1,12 @@
 /* See corpus.h. */
 #include "data/corpus.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/json_field.h"
 #include "base/random.h"
 #include "data/stream.h"
 
@@ -275,22 +275,18 @@ static void parse_records(void *context, int64_t begin, int64_t end, int thread)
         struct record *record = &corpus->records[i];
         if (record->line == 0 || record->problem != CORPUS_PROBLEMS)
             continue;
-        json_t *root =
-            json_loadb(corpus->bytes.data + record->offset, record->length, JSON_ALLOW_NUL, NULL);
-        const json_t *text = json_object_get(root, corpus->parse_field);
-        if (!root)
-            record->problem = CORPUS_BAD_JSON;
-        else if (!json_is_string(text))
-            record->problem = CORPUS_NO_FIELD;
-        else if (json_string_length(text) == 0)
+        char *text = malloc(record->length + 1);
+        size_t length = 0;
+        if (!text)
+            continue; /* found out when the records are collected */
+        enum json_field found = json_field_text(corpus->bytes.data + record->offset, record->length,
+                                                corpus->parse_field, text, &length);
+        record->text = text;
+        record->length = length;
+        if (found != JSON_FIELD_FOUND)
+            record->problem = found == JSON_FIELD_BROKEN ? CORPUS_BAD_JSON : CORPUS_NO_FIELD;
+        else if (length == 0)
             record->problem = CORPUS_EMPTY;
-        else {
-            record->length = json_string_length(text);
-            record->text = malloc(record->length + 1);
-            if (record->text)
-                memcpy(record->text, json_string_value(text), record->length + 1);
-        }
-        json_decref(root);
     }
 }
 

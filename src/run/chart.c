@@ -2,6 +2,7 @@
 #include "run/chart.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #define WIDTH 720.0
@@ -98,16 +99,20 @@ static void draw_axes(struct buffer *out, const struct range *r, const char *x_t
                       const char *y_title)
 {
     double step = tick_step(r->y_high - r->y_low);
-    for (double y = ceil(r->y_low / step) * step; y <= r->y_high; y += step)
+    for (int64_t i = (int64_t)ceil(r->y_low / step); (double)i * step <= r->y_high; i++) {
+        double y = (double)i * step;
         buffer_printf(out,
                       "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
                       "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n",
                       LEFT, WIDTH - RIGHT, place_y(r, y), place_y(r, y), LEFT - 6,
-                      place_y(r, y) + 4, fabs(y) < step * 1e-6 ? 0 : y);
+                      place_y(r, y) + 4, y);
+    }
     step = tick_step(r->x_high - r->x_low);
-    for (double x = ceil(r->x_low / step) * step; x <= r->x_high; x += step)
+    for (int64_t i = (int64_t)ceil(r->x_low / step); (double)i * step <= r->x_high; i++) {
+        double x = (double)i * step;
         buffer_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n",
                       place_x(r, x), HEIGHT - BOTTOM + 18, x);
+    }
     buffer_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (WIDTH + LEFT) / 2,
                   HEIGHT - 4);
     chart_escape(out, x_title);

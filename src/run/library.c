@@ -151,29 +151,29 @@ int adze_generate(struct adze_model *m, const char *prompt, int64_t tokens,
     return give(status, &error, out);
 }
 
-int adze_score(struct adze_model *m, const int32_t *ids, int64_t count, double *result,
-               struct adze_error *out)
+int adze_score(struct adze_model *m, const int32_t *ids, int64_t count, double *out,
+               struct adze_error *problem)
 {
     struct error error = {0};
     if (count < 2 || count > adze_context(m))
         return give(error_set(&error, STATUS_USAGE, "%lld tokens; between 2 and %lld can be scored",
                               (long long)count, (long long)adze_context(m)),
-                    &error, out);
+                    &error, problem);
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= adze_vocabulary(m))
             return give(error_set(&error, STATUS_USAGE, "token %lld is outside the vocabulary",
                                   (long long)ids[i]),
-                        &error, out);
+                        &error, problem);
     float *losses = malloc((size_t)count * sizeof *losses);
     if (!losses)
-        return give(error_no_memory(&error, (size_t)count * sizeof *losses), &error, out);
+        return give(error_no_memory(&error, (size_t)count * sizeof *losses), &error, problem);
     struct decoder_batch batch = {.batch = 1, .length = count - 1, .tokens = ids};
     struct loss_target target = {.ids = ids + 1, .scale = 1, .losses = losses};
     decoder_loss(&m->model.decoder, &m->tape, &batch, &target);
     enum status status = tape_check(&m->tape, &error);
     for (int64_t i = 0; i + 1 < count && status == STATUS_OK; i++)
-        result[i] = -(double)losses[i];
+        out[i] = -(double)losses[i];
     tape_reset(&m->tape);
     free(losses);
-    return give(status, &error, out);
+    return give(status, &error, problem);
 }

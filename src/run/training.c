@@ -8,7 +8,7 @@
 
 #define MICRO_TOKENS 1024
 #define PROGRAM_BYTES ((int64_t)10 << 20) /* of memory that every process of this program has */
-#define TRIAL_STEPS 3 /* timed before a run on a budget of minutes */
+#define TRIAL_STEPS 3                     /* timed before a run on a budget of minutes */
 
 static double now(void)
 {

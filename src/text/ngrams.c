@@ -43,13 +43,12 @@ int64_t ngram_bucket(struct ngram_hasher *h, const char *ngram, size_t length)
     EVP_DigestInit_ex2(h->context, h->digest, NULL);
     EVP_DigestUpdate(h->context, ngram, length);
     EVP_DigestFinal_ex(h->context, digest, &size);
-    /* Eight bytes at a time: (high * 2^64 + low) mod m by 128-bit arithmetic. */
-    unsigned __int128 rest = 0;
-    for (unsigned i = 0; i < size; i += 8) {
-        uint64_t part = 0;
-        for (unsigned j = 0; j < 8; j++)
-            part = part << 8 | digest[i + j];
-        rest = ((rest << 64) | part) % (unsigned __int128)h->buckets;
+    /* Four bytes at a time: the rest has at most 24 bits. */
+    uint64_t rest = 0;
+    for (unsigned i = 0; i < size; i += 4) {
+        uint32_t part = (uint32_t)digest[i] << 24 | (uint32_t)digest[i + 1] << 16 |
+                        (uint32_t)digest[i + 2] << 8 | digest[i + 3];
+        rest = (rest << 32 | part) % (uint64_t)h->buckets;
     }
     return (int64_t)rest;
 }

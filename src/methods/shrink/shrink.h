@@ -10,11 +10,11 @@
 #include "tensor/compute.h"
 
 struct shrink_result {
-    int64_t parameters;     /* all */
+    int64_t parameters;                /* all */
     int64_t bytes_before, bytes_after; /* of weights, side data included */
-    double bits_per_weight; /* over all parameters */
-    double relative_error;  /* root of summed squared errors over summed squares of packed ones */
-    int64_t packed, kept;   /* matrices packed, and left because their rows are no whole blocks */
+    double bits_per_weight;            /* over all parameters */
+    double relative_error; /* root of summed squared errors over summed squares of packed ones */
+    int64_t packed, kept;  /* matrices packed, and left because their rows are no whole blocks */
 };
 
 struct shrink_method {

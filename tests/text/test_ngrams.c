@@ -1,0 +1,83 @@
+/* Hashed n-grams: buckets as published, words as the card of DSIR defines them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "text/ngrams.h"
+
+static void buckets_are_sha256_modulo_their_number(void **state)
+{
+    (void)state;
+    struct ngram_hasher h;
+    assert_int_equal(ngram_hasher_create(&h, 2, 10000, NULL), STATUS_OK);
+    assert_int_equal(ngram_bucket(&h, "alice", 5), 6720);
+    assert_int_equal(ngram_bucket(&h, "alice went", 10), 114);
+    ngram_hasher_free(&h);
+}
+
+/* The n-grams of `text` are those of the words in `expected`, which are joined by single spaces. */
+static void check_words(const char *text, const char *expected)
+{
+    struct ngram_hasher h;
+    struct ngram_list list = {0};
+    int64_t words, count = 0;
+    assert_int_equal(ngram_hasher_create(&h, 1, 1 << 24, NULL), STATUS_OK);
+    assert_int_equal(ngram_hash(&h, text, strlen(text), &list, &words, NULL), STATUS_OK);
+    char copy[256], *rest = NULL;
+    strcpy(copy, expected);
+    for (char *word = strtok_r(copy, " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest), count++) {
+        if (count >= words || list.items[count] != ngram_bucket(&h, word, strlen(word)))
+            fail_msg("'%s': word %d is not '%s'", text, (int)count, word);
+    }
+    assert_int_equal(words, count);
+    free(list.items);
+    ngram_hasher_free(&h);
+}
+
+static void words_are_runs_of_letters_or_of_other_marks(void **state)
+{
+    (void)state;
+    check_words("The cat sat on the mat.", "the cat sat on the mat .");
+    check_words("Stock prices fell 3% today!", "stock prices fell 3 % today !");
+    check_words("snake_case a--b  ...x", "snake_case a -- b ... x");
+    check_words("Straße NAÏVE Ὀδυσσεύς ΟΔΟΣ", "straße naïve ὀδυσσεύς οδος");
+    check_words("İstanbul", "i \xcc\x87 stanbul"); /* the dot is a mark, no letter */
+    check_words("Σ ΣΑΣ ΑΣ.", "σ σας ας .");
+    check_words("Ⅷ ٣٤ 東京", "ⅷ ٣٤ 東京");
+    check_words("a\x1c"
+                "b\xc2\xa0"
+                "c",
+                "a b c");
+    check_words("", "");
+}
+
+static void pairs_come_behind_single_words(void **state)
+{
+    (void)state;
+    struct ngram_hasher h;
+    struct ngram_list list = {0};
+    int64_t words;
+    const char *const want[] = {"a",     "dog", ",",       "a",      "a dog",
+                                "dog ,", ", a", "a dog ,", "dog , a"};
+    assert_int_equal(ngram_hasher_create(&h, 3, 1000, NULL), STATUS_OK);
+    for (int again = 0; again < 2; again++) { /* remembered n-grams give the same */
+        list.count = 0;
+        assert_int_equal(ngram_hash(&h, "A dog, a", 8, &list, &words, NULL), STATUS_OK);
+        assert_int_equal(list.count, 9);
+        for (int i = 0; i < 9; i++)
+            assert_int_equal(list.items[i], ngram_bucket(&h, want[i], strlen(want[i])));
+    }
+    free(list.items);
+    ngram_hasher_free(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(buckets_are_sha256_modulo_their_number),
+        cmocka_unit_test(words_are_runs_of_letters_or_of_other_marks),
+        cmocka_unit_test(pairs_come_behind_single_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
