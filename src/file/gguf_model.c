@@ -183,8 +183,10 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *t, struct e
     if (status == STATUS_OK)
         status = tok_finish(t, file->path, error);
     if (status == STATUS_OK) {
-        t->bos = (int32_t)token_id(file, "tokenizer.ggml.bos_token_id");
-        t->eos = (int32_t)token_id(file, "tokenizer.ggml.eos_token_id");
+        int64_t bos = token_id(file, "tokenizer.ggml.bos_token_id");
+        int64_t eos = token_id(file, "tokenizer.ggml.eos_token_id");
+        t->bos = bos < t->count ? (int32_t)bos : -1;
+        t->eos = eos < t->count ? (int32_t)eos : -1;
     } else {
         tok_free(t);
     }
@@ -211,6 +213,19 @@ static enum status find_stored(const struct model *model, const struct parameter
     return STATUS_OK;
 }
 
+static enum status bind_file(struct model *model, bool train, struct error *error)
+{
+    struct table used = {0};
+    enum status status = model_bind_all(model, model->path, find_stored, train, &used, error);
+    for (int64_t i = 0; i < model->gguf.tensor_count && status == STATUS_OK; i++) {
+        const char *name = model->gguf.tensors[i].name;
+        if (!table_find(&used, name, strlen(name)))
+            status = model_unused_tensor(model->path, name, error);
+    }
+    table_free(&used);
+    return status;
+}
+
 enum status model_load_gguf(const char *path, bool train, struct model *model, struct error *error)
 {
     struct decoder_config config;
@@ -220,7 +235,7 @@ enum status model_load_gguf(const char *path, bool train, struct model *model, s
     if (status == STATUS_OK)
         status = decoder_create(&config, &model->decoder, error);
     if (status == STATUS_OK)
-        status = model_bind_all(model, path, find_stored, train, error);
+        status = bind_file(model, train, error);
     if (status == STATUS_OK && gguf_find(&model->gguf, "tokenizer.ggml.tokens")) {
         status = gguf_read_tokenizer(&model->gguf, &model->tokenizer, error);
         model->has_tokenizer = status == STATUS_OK;

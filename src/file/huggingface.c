@@ -214,11 +214,43 @@ static enum status find_stored(const struct model *model, const struct parameter
     if (entry->rank > 2)
         return error_set(error, STATUS_FAILED, "%s: tensor '%s' has %d axes",
                          model->safetensors.path, name, entry->rank);
+    snprintf(stored->name, sizeof stored->name, "%s", entry->name);
     stored->format = entry->format;
     stored->data = entry->data;
     stored->columns = entry->rank > 0 ? entry->shape[entry->rank - 1] : 1;
     stored->rows = entry->rank > 1 ? entry->shape[0] : 1;
     return STATUS_OK;
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcmp(text + length - tail, ending) == 0;
+}
+
+/* What older files carry beside the parameters: causal masks, rotation frequencies, and a tied
+ * output projection once more. */
+static bool is_spare(const struct decoder_config *c, const char *name)
+{
+    if (strcmp(c->family, "gpt2") == 0 &&
+        (ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias")))
+        return true;
+    return ends_with(name, ".rotary_emb.inv_freq") ||
+           (c->tied && strcmp(name, "lm_head.weight") == 0);
+}
+
+static enum status bind_file(struct model *model, bool train, struct error *error)
+{
+    const struct safetensors *file = &model->safetensors;
+    struct table used = {0};
+    enum status status = model_bind_all(model, file->path, find_stored, train, &used, error);
+    for (int64_t i = 0; i < file->count && status == STATUS_OK; i++) {
+        const char *name = file->entries[i].name;
+        if (!table_find(&used, name, strlen(name)) && !is_spare(&model->decoder.config, name))
+            status = model_unused_tensor(file->path, name, error);
+    }
+    table_free(&used);
+    return status;
 }
 
 static enum status load_tokenizer(struct model *model, const char *folder, struct error *error)
@@ -233,9 +265,9 @@ static enum status load_tokenizer(struct model *model, const char *folder, struc
             status = error_set(error, STATUS_FAILED,
                                "%s: %d tokens, but the model's vocabulary has %lld", path,
                                (int)model->tokenizer.count, (long long)c->vocabulary);
-        if (status == STATUS_OK && c->eos_token >= 0)
+        if (status == STATUS_OK && c->eos_token >= 0 && c->eos_token < model->tokenizer.count)
             model->tokenizer.eos = (int32_t)c->eos_token;
-        if (status == STATUS_OK && c->bos_token >= 0)
+        if (status == STATUS_OK && c->bos_token >= 0 && c->bos_token < model->tokenizer.count)
             model->tokenizer.bos = (int32_t)c->bos_token;
     }
     free(path);
@@ -258,7 +290,7 @@ enum status model_load_folder(const char *folder, bool train, struct model *mode
     if (status == STATUS_OK)
         status = decoder_create(&config, &model->decoder, error);
     if (status == STATUS_OK)
-        status = model_bind_all(model, weights_path, find_stored, train, error);
+        status = bind_file(model, train, error);
     if (status == STATUS_OK)
         status = load_tokenizer(model, folder, error);
     free(config_path);

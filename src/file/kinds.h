@@ -24,9 +24,11 @@ typedef enum status find_stored_function(const struct model *model,
 
 /* Gives all parameters their values: maps them, or copies and unpacks where it must. Every shape is
  * checked before memory is taken for values, so that no file can ask for more than it holds. `path`
- * is for messages. */
+ * is for messages; `used` receives the names of the stored tensors. */
 enum status model_bind_all(struct model *model, const char *path, find_stored_function *find,
-                           bool train, struct error *error);
+                           bool train, struct table *used, struct error *error);
+/* A tensor that no parameter uses says that the model computes something that adze would not. */
+enum status model_unused_tensor(const char *path, const char *name, struct error *error);
 
 /* Not every configuration of the decoder can be said in the files of its family: in GGUF (`gguf`)
  * or in a Hugging Face folder. */

@@ -138,7 +138,7 @@ static enum status bind_one(struct model *model, struct parameter *p,
 }
 
 enum status model_bind_all(struct model *model, const char *path, find_stored_function *find,
-                           bool train, struct error *error)
+                           bool train, struct table *used, struct error *error)
 {
     struct parameters *parameters = &model->decoder.parameters;
     struct stored_tensor stored;
@@ -147,6 +147,8 @@ enum status model_bind_all(struct model *model, const char *path, find_stored_fu
         status = find(model, &parameters->items[i], &stored, error);
         if (status == STATUS_OK)
             status = check_stored(&parameters->items[i], &stored, path, error);
+        if (status == STATUS_OK && !table_put(used, stored.name, strlen(stored.name), i))
+            status = error_no_memory(error, sizeof stored.name);
     }
     if (status == STATUS_OK && train)
         status = parameters_allocate(parameters, error);
@@ -156,6 +158,12 @@ enum status model_bind_all(struct model *model, const char *path, find_stored_fu
             status = bind_one(model, &parameters->items[i], &stored, train, error);
     }
     return status;
+}
+
+enum status model_unused_tensor(const char *path, const char *name, struct error *error)
+{
+    return error_set(error, STATUS_FAILED, "%s: tensor '%.80s' has no place in the model", path,
+                     name);
 }
 
 enum status model_check_expressible(const struct decoder_config *c, bool gguf, const char *path,
