@@ -4,7 +4,9 @@ perplexity of each in every format that adze writes, llama.cpp's tokens of the t
 the blocks that llama-quantize makes of the same values. Needs a build of llama.cpp and the gguf
 package from its tree.
 
-    python3 make_golden.py ADZE LLAMA_BIN      # programs: build/adze, the folder of llama-perplexity
+    python3 make_golden.py ADZE LLAMA_BIN [--keep-models]
+
+ADZE is build/adze, LLAMA_BIN the folder of llama-perplexity, llama-tokenize and llama-quantize.
 """
 import hashlib
 import json
@@ -53,9 +55,13 @@ def write_formats(adze, family, folder):
 
 def perplexity(programs, path, context=CONTEXT):
     """llama.cpp scores the second half of each window, and puts no token before it in our files."""
-    output = run(programs / "llama-perplexity", "-m", path, "-f", HERE / "text.txt", "-c", context,
-                 "-t", 2)
-    return float(re.search(r"Final estimate: PPL = ([0-9.]+)", output).group(1))
+    for _ in range(20):  # under load, its last lines are sometimes lost as it ends
+        output = run(programs / "llama-perplexity", "-m", path, "-f", HERE / "text.txt", "-c",
+                     context, "-t", 2)
+        found = re.search(r"Final estimate: PPL = ([0-9.]+)", output)
+        if found:
+            return float(found.group(1))
+    sys.exit(f"{path}: no perplexity in:\n{output[-2000:]}")
 
 
 def tokens(programs, path):
@@ -75,6 +81,7 @@ def block_hashes(programs, source, name, folder):
 
 def main():
     adze, programs = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    kept = sys.argv[3:] == ["--keep-models"]
     text = "".join((TREE / "docs" / name).read_text() for name in ("architecture.md", "formats.md"))
     text = text.encode()[:TEXT_BYTES].decode(errors="ignore").rstrip()
     (HERE / "text.txt").write_text(text)
@@ -82,7 +89,8 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         for family in ("llama", "gpt2"):
-            train(adze, family, folder)
+            if not kept:
+                train(adze, family, folder)
             paths = write_formats(adze, family, folder)
             figures["models"][family] = {
                 "perplexity": {name: perplexity(programs, path) for name, path in paths.items()},
