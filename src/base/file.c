@@ -129,6 +129,9 @@ enum status file_writer_commit(struct file_writer *writer, struct error *error)
     int failed = fflush(writer->stream) != 0 || ferror(writer->stream);
     if (!failed)
         failed = fsync(fileno(writer->stream)) != 0;
+    /* An earlier write may have failed, its cause forgotten: one more byte brings it out again. */
+    if (failed && errno == 0 && write(fileno(writer->stream), "", 1) == 1)
+        errno = EIO;
     int number = errno ? errno : EIO;
     if (fclose(writer->stream) != 0 && !failed) {
         failed = 1;

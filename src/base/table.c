@@ -144,6 +144,12 @@ int64_t *number_table_put(struct number_table *table, uint64_t key, int64_t init
     return &entry->value;
 }
 
+void number_table_prefetch(const struct number_table *table, uint64_t key)
+{
+    if (table->slot_count > 0)
+        __builtin_prefetch(&table->slots[mix(key) & (table->slot_count - 1)]);
+}
+
 void number_table_free(struct number_table *table)
 {
     free(table->slots);

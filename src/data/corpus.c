@@ -19,7 +19,7 @@ struct record {
     size_t offset, length; /* in the batch's bytes */
     int64_t file, line;    /* line 0: a text file */
     enum corpus_problem problem;
-    char *text; /* of a parsed JSON record, owned */
+    const char *text; /* of a parsed JSON record, in the batch's texts */
 };
 
 struct corpus {
@@ -30,6 +30,8 @@ struct corpus {
     struct stream *stream;
     bool json;
     struct buffer bytes, carry;
+    char *texts; /* room for the texts of the batch's JSON records, record i at its offset + i */
+    size_t texts_capacity;
     struct record *records;
     struct document *documents;
     int64_t record_count;
@@ -46,8 +48,7 @@ void corpus_close(struct corpus *corpus)
         return;
     stream_close(corpus->stream);
     file_list_free(&corpus->files);
-    for (int64_t i = 0; corpus->records && i < corpus->record_count; i++)
-        free(corpus->records[i].text);
+    free(corpus->texts);
     free(corpus->file_bytes);
     free(corpus->records);
     free(corpus->documents);
@@ -275,10 +276,8 @@ static void parse_records(void *context, int64_t begin, int64_t end, int thread)
         struct record *record = &corpus->records[i];
         if (record->line == 0 || record->problem != CORPUS_PROBLEMS)
             continue;
-        char *text = malloc(record->length + 1);
+        char *text = corpus->texts + record->offset + i;
         size_t length = 0;
-        if (!text)
-            continue; /* found out when the records are collected */
         enum json_field found = json_field_text(corpus->bytes.data + record->offset, record->length,
                                                 corpus->parse_field, text, &length);
         record->text = text;
@@ -288,6 +287,20 @@ static void parse_records(void *context, int64_t begin, int64_t end, int thread)
         else if (length == 0)
             record->problem = CORPUS_EMPTY;
     }
+}
+
+static enum status make_room(struct corpus *corpus, struct error *error)
+{
+    size_t wanted = corpus->bytes.length + BATCH_RECORDS;
+    if (wanted <= corpus->texts_capacity)
+        return STATUS_OK;
+    free(corpus->texts);
+    corpus->texts_capacity = 0;
+    corpus->texts = malloc(wanted + wanted / 4);
+    if (!corpus->texts)
+        return error_no_memory(error, wanted);
+    corpus->texts_capacity = wanted + wanted / 4;
+    return STATUS_OK;
 }
 
 static enum status note_problem(struct corpus *corpus, const struct record *record,
@@ -320,8 +333,6 @@ static enum status collect(struct corpus *corpus, int64_t *count, struct error *
                 return status;
             continue;
         }
-        if (record->line > 0 && !record->text)
-            return error_no_memory(error, record->length);
         const char *text = record->text ? record->text : corpus->bytes.data + record->offset;
         corpus->documents[(*count)++] = (struct document){text, record->length, index, 0};
         corpus->counts.documents++;
@@ -336,12 +347,13 @@ enum status corpus_next(struct corpus *corpus, struct thread_pool *pool,
     *documents = corpus->documents;
     *count = 0;
     while (*count == 0) {
-        for (int64_t i = 0; i < corpus->record_count; i++)
-            free(corpus->records[i].text);
         corpus->record_count = 0;
         if ((size_t)corpus->file >= corpus->files.count)
             return STATUS_OK;
         enum status status = read_batch(corpus, error);
+        if (status != STATUS_OK)
+            return status;
+        status = make_room(corpus, error);
         if (status != STATUS_OK)
             return status;
         thread_pool_for(pool, corpus->record_count, 64, parse_records, corpus);

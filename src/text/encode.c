@@ -44,7 +44,8 @@ static int merge_short(const struct tokenizer *t, int32_t *ids, int count)
         ids[best] = (int32_t)(ranks[best] & 0xffffffff);
         count--;
         memmove(ids + best + 1, ids + best + 2, (size_t)(count - best - 1) * sizeof *ids);
-        memmove(ranks + best + 1, ranks + best + 2, (size_t)(count - best) * sizeof *ranks);
+        if (count > best + 2)
+            memmove(ranks + best + 1, ranks + best + 2, (size_t)(count - best - 2) * sizeof *ranks);
         if (best > 0)
             ranks[best - 1] = pair_rank(t, ids[best - 1], ids[best]);
         if (best + 1 < count)

@@ -10,6 +10,7 @@
 
 #define WORDS_MOST ((uint32_t)4 << 20) /* remembered words and pairs, then a fresh start */
 #define PAIRS_MOST ((uint64_t)16 << 20)
+#define AHEAD 8 /* pairs whose memory is asked for in advance */
 
 enum status ngram_hasher_create(struct ngram_hasher *h, int most, int64_t buckets,
                                 struct error *error)
@@ -212,13 +213,20 @@ static int64_t joined_bucket(struct ngram_hasher *h, int64_t first, int n)
     return h->joined.failed ? -1 : ngram_bucket(h, h->joined.data, h->joined.length);
 }
 
+static uint64_t pair_key(const struct ngram_hasher *h, int64_t first)
+{
+    return (uint64_t)h->numbers[first] << 32 | h->numbers[first + 1];
+}
+
 static bool add_ngrams(struct ngram_hasher *h, int64_t words, struct ngram_list *list)
 {
     bool fine = true;
     for (int64_t i = 0; fine && i < words; i++)
         fine = add_bucket(list, h->word_buckets[h->numbers[i]]);
     for (int64_t i = 0; fine && h->most >= 2 && i + 1 < words; i++) {
-        uint64_t key = (uint64_t)h->numbers[i] << 32 | h->numbers[i + 1];
+        uint64_t key = pair_key(h, i);
+        if (i + AHEAD + 1 < words)
+            number_table_prefetch(&h->pairs, pair_key(h, i + AHEAD));
         int64_t *bucket = number_table_put(&h->pairs, key, -1);
         if (bucket && *bucket < 0)
             *bucket = joined_bucket(h, i, 2);

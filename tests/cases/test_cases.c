@@ -17,6 +17,8 @@ static void compare(const char *where, const json_t *got, const json_t *want)
     const char *key;
     json_t *value;
     size_t i;
+    if (!got)
+        fail_msg("%s is missing", where);
     if (json_is_object(want)) {
         json_object_foreach((json_t *)(uintptr_t)want, key, value)
         {
@@ -32,8 +34,8 @@ static void compare(const char *where, const json_t *got, const json_t *want)
             snprintf(inner, sizeof inner, "%.200s[%zu]", where, i);
             compare(inner, json_array_get(got, i), value);
         }
-    } else if (json_is_integer(want) && json_is_integer(got)) {
-        if (json_integer_value(got) != json_integer_value(want))
+    } else if (json_is_integer(want)) {
+        if (!json_is_integer(got) || json_integer_value(got) != json_integer_value(want))
             fail_msg("%s: %lld instead of %lld", where, json_integer_value(got),
                      json_integer_value(want));
     } else if (json_is_number(want)) {

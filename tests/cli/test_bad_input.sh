@@ -41,6 +41,9 @@ expect 1 "no words in the domain sample" "$adze" select -d corpus --target empty
 expect 1 "1000 documents are wanted, but only [0-9]+ of the pool's 40" \
     "$adze" select -d corpus --target corpus/1.txt -n 1000 -o s.jsonl
 printf 'word' >small.txt
+expect 1 "small.txt: 1 n-grams are too small a domain sample" \
+    "$adze" select -d corpus --target small.txt -n 5 -o s.jsonl
+seq 200 | tr '\n' ' ' >small.txt
 "$adze" select -d corpus --target small.txt -n 5 -o s.jsonl 2>err.txt || fail "small target"
 grep -q 'warning: the selection is hardly nearer' err.txt || fail "no warning: $(cat err.txt)"
 

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -291,6 +293,55 @@ static void corpora_are_read_in_pieces_of_bounded_size(void **state)
     corpus_close(corpus);
 }
 
+static char *read_all(const char *name)
+{
+    const char *path = in_folder(name);
+    struct corpus *corpus;
+    const struct document *documents;
+    int64_t count;
+    struct buffer text = {0};
+    assert_int_equal(corpus_open(&path, 1, &(struct corpus_options){0}, &corpus, NULL), STATUS_OK);
+    while (corpus_next(corpus, NULL, &documents, &count, NULL) == STATUS_OK && count > 0)
+        for (int64_t i = 0; i < count; i++)
+            buffer_printf(&text, "[%s]", documents[i].text);
+    for (int i = 0; i < CORPUS_PROBLEMS; i++)
+        if (corpus_counts(corpus)->bad[i])
+            buffer_printf(&text, " %d bad of kind %d", (int)corpus_counts(corpus)->bad[i], i);
+    corpus_close(corpus);
+    return text.data;
+}
+
+static void compressed_files_read_like_plain_ones(void **state)
+{
+    (void)state;
+    const char lines[] = "{\"text\": \"one\"}\n\n{\"text\": \"two\"}\r\n{\"text\": \"three\"}";
+    char packed[400], twice[800];
+    size_t size = ZSTD_compress(packed, sizeof packed, lines, sizeof lines - 1, 3);
+    assert_false(ZSTD_isError(size));
+    memcpy(twice, packed, size);
+    memcpy(twice + size, packed, size); /* frames may follow one another */
+    assert_int_equal(file_write_atomic(in_folder("z.jsonl.zst"), twice, 2 * size, NULL), STATUS_OK);
+    char *text = read_all("z.jsonl.zst");
+    /* the seam joins two records into a broken line */
+    assert_string_equal(text, "[one][two][two][three] 1 bad of kind 0");
+    free(text);
+    assert_int_equal(file_write_atomic(in_folder("z.jsonl.zst"), packed, size, NULL), STATUS_OK);
+    text = read_all("z.jsonl.zst");
+    assert_string_equal(text, "[one][two][three]");
+    free(text);
+    assert_int_equal(file_write_atomic(in_folder("cut.jsonl.zst"), packed, size - 3, NULL),
+                     STATUS_OK);
+    text = read_all("cut.jsonl.zst");
+    assert_non_null(strstr(text, "1 bad of kind 5"));
+    free(text);
+    gzFile file = gzopen(in_folder("g.jsonl.gz"), "wb");
+    gzwrite(file, lines, sizeof lines - 1);
+    gzclose(file);
+    text = read_all("g.jsonl.gz");
+    assert_string_equal(text, "[one][two][three]");
+    free(text);
+}
+
 static void held_out_shares_are_kept(void **state)
 {
     (void)state;
@@ -318,6 +369,7 @@ int main(void)
         cmocka_unit_test(evaluation_predicts_every_token_once),
         cmocka_unit_test(useless_mixtures_are_refused),
         cmocka_unit_test(corpora_are_read_in_pieces_of_bounded_size),
+        cmocka_unit_test(compressed_files_read_like_plain_ones),
         cmocka_unit_test(held_out_shares_are_kept),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -11,6 +11,7 @@
 #define FLOOR 1e-8
 #define KEPT_NGRAMS ((int64_t)96 << 20) /* n-grams kept in memory between the passes */
 #define FEW_NGRAMS 200000               /* of the target, below which smoothing is needed */
+#define LEAST_NGRAMS 100                /* of the target: below, its counts say nothing */
 #define LEAST_REDUCTION 0.05            /* nats; below it the selection has not come nearer */
 
 struct dsir_options {
@@ -379,6 +380,11 @@ static enum status fit_and_choose(struct pass *p, struct select_result *result, 
     if (status == STATUS_OK && p->model->target_total == 0)
         status = error_set(error, STATUS_FAILED, "%s: no words in the domain sample",
                            p->job->target_paths[0]);
+    if (status == STATUS_OK && p->model->target_total < LEAST_NGRAMS)
+        status = error_set(error, STATUS_FAILED,
+                           "%s: %.0f n-grams are too small a domain sample to select by; at least "
+                           "%d are needed",
+                           p->job->target_paths[0], p->model->target_total, LEAST_NGRAMS);
     p->what = "counting";
     p->documents = p->bytes = 0;
     if (status == STATUS_OK)
