@@ -34,6 +34,7 @@ def main():
     fine = True
     torch.manual_seed(1)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     for name, options in OWN.items():
         folder, file = work / name, work / f"{name}.gguf"
         common.run(build / "adze", "train", "-d", common.TREE / "docs", "--width", 64, "--heads", 4,
