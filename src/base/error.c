@@ -6,6 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names and texts from files may hold line feeds and control characters; a message is one line. */
+static void make_one_line(struct error *error)
+{
+    for (char *c = error->message; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = ' ';
+}
+
 enum status(error_set)(struct error *error, enum status status, const char *format, ...)
 {
     if (!error)
@@ -15,6 +23,7 @@ enum status(error_set)(struct error *error, enum status status, const char *form
     va_start(arguments, format);
     vsnprintf(error->message, sizeof error->message, format, arguments);
     va_end(arguments);
+    make_one_line(error);
     return status;
 }
 
@@ -31,6 +40,7 @@ enum status(error_set_errno)(struct error *error, int number, const char *format
     char system_text[128];
     const char *text = strerror_r(number, system_text, sizeof system_text);
     snprintf(error->message + used, sizeof error->message - used, ": %s", text);
+    make_one_line(error);
     return STATUS_FAILED;
 }
 
@@ -46,5 +56,6 @@ enum status(error_prefix)(struct error *error, const char *format, ...)
     va_end(arguments);
     size_t used = strlen(error->message);
     snprintf(error->message + used, sizeof error->message - used, ": %s", old);
+    make_one_line(error);
     return error->status;
 }

@@ -109,6 +109,8 @@ static enum status read_keys(struct gguf *file, struct cursor *c, struct error *
         }
         if (status == STATUS_OK && c->failed)
             status = damaged(file, c, "a value longer than the file", error);
+        if (status == STATUS_OK && table_find(&file->keys, key.bytes, key.length))
+            status = damaged(file, c, "two values for the same key", error);
         if (status == STATUS_OK && !table_put(&file->keys, key.bytes, key.length, i))
             status = error_no_memory(error, key.length);
         if (status != STATUS_OK)

@@ -28,7 +28,29 @@ static double arch_real(const struct gguf *file, const char *arch, const char *k
 static int64_t token_id(const struct gguf *file, const char *key)
 {
     int64_t id;
-    return gguf_get_int(file, key, &id) && id <= INT32_MAX ? id : -1;
+    return gguf_get_int(file, key, &id) && id >= 0 && id <= INT32_MAX ? id : -1;
+}
+
+/* What a file of these architectures may ask for and adze does not compute must not be passed over:
+ * the model would load and be wrong. */
+static enum status check_supported(struct gguf *file, const char *arch, int64_t head_width,
+                                   struct error *error)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.rope.scaling.type", arch);
+    const char *scaling = gguf_get_text(file, name), *problem = NULL;
+    if ((scaling && strcmp(scaling, "none") != 0) || gguf_tensor_find(file, "rope_freqs.weight") ||
+        arch_real(file, arch, "rope.scale_linear", 1) != 1)
+        problem = "scaled rotary positions";
+    else if (arch_int(file, arch, "rope.dimension_count", head_width) != head_width)
+        problem = "rotary positions on a part of a head";
+    else if (arch_int(file, arch, "attention.value_length", head_width) != head_width)
+        problem = "values of another width than keys";
+    else if (arch_int(file, arch, "expert_count", 0) > 0)
+        problem = "a mixture of experts";
+    if (!problem)
+        return STATUS_OK;
+    return error_set(error, STATUS_FAILED, "%s: %s: not supported", file->path, problem);
 }
 
 enum status gguf_read_config(struct gguf *file, struct decoder_config *c, struct error *error)
@@ -63,7 +85,10 @@ enum status gguf_read_config(struct gguf *file, struct decoder_config *c, struct
     }
     c->bos_token = token_id(file, "tokenizer.ggml.bos_token_id");
     c->eos_token = token_id(file, "tokenizer.ggml.eos_token_id");
-    return decoder_config_check(c, file->path, error);
+    enum status status = decoder_config_check(c, file->path, error);
+    if (status == STATUS_OK && !gpt2)
+        status = check_supported(file, arch, c->head_width, error);
+    return status;
 }
 
 /* Bytes of a piece from GGUF's text form; control tokens are plain text. */
@@ -148,6 +173,8 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *t, struct e
     struct buffer bytes = {0};
     for (uint64_t i = 0; i < tokens->count && status == STATUS_OK; i++) {
         double type = types ? gguf_array_item(types, i) : 1;
+        if (type == 5) /* unused: a hole in the ids */
+            continue;
         status = set_piece(t, (int32_t)i, &tokens->strings[i], type == 3 || type == 4, &bytes,
                            file->path, error);
     }
@@ -156,8 +183,10 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *t, struct e
     if (status == STATUS_OK)
         status = tok_finish(t, file->path, error);
     if (status == STATUS_OK) {
-        t->bos = (int32_t)token_id(file, "tokenizer.ggml.bos_token_id");
-        t->eos = (int32_t)token_id(file, "tokenizer.ggml.eos_token_id");
+        int64_t bos = token_id(file, "tokenizer.ggml.bos_token_id");
+        int64_t eos = token_id(file, "tokenizer.ggml.eos_token_id");
+        t->bos = bos < t->count ? (int32_t)bos : -1;
+        t->eos = eos < t->count ? (int32_t)eos : -1;
     } else {
         tok_free(t);
     }
@@ -165,29 +194,36 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *t, struct e
     return status;
 }
 
-static enum status bind_all(struct model *model, bool train, struct error *error)
+static enum status find_stored(const struct model *model, const struct parameter *parameter,
+                               struct stored_tensor *stored, struct error *error)
 {
     const struct name_table *table = names_gguf(model->decoder.config.family);
-    struct parameters *parameters = &model->decoder.parameters;
-    for (int i = 0; i < parameters->count; i++) {
-        char name[128];
-        const struct name_rule *rule =
-            names_find(table, parameters->items[i].name, name, sizeof name);
-        const struct gguf_tensor *tensor = rule ? gguf_tensor_find(&model->gguf, name) : NULL;
-        if (!tensor)
-            return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing", model->path,
-                             rule ? name : parameters->items[i].name);
-        struct stored_tensor stored = {tensor->format, tensor->shape[1], tensor->shape[0],
-                                       tensor->data};
-        if (tensor->shape[2] != 1 || tensor->shape[3] != 1)
-            return error_set(error, STATUS_FAILED, "%s: tensor '%s' has more than two axes",
-                             model->path, name);
-        enum status status =
-            model_bind(model, &parameters->items[i], rule, &stored, name, train, error);
-        if (status != STATUS_OK)
-            return status;
-    }
+    stored->rule = names_find(table, parameter->name, stored->name, sizeof stored->name);
+    const char *name = stored->rule ? stored->name : parameter->name;
+    const struct gguf_tensor *tensor = stored->rule ? gguf_tensor_find(&model->gguf, name) : NULL;
+    if (!tensor)
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing", model->path, name);
+    if (tensor->shape[2] != 1 || tensor->shape[3] != 1)
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has more than two axes",
+                         model->path, name);
+    stored->format = tensor->format;
+    stored->data = tensor->data;
+    stored->rows = tensor->shape[1];
+    stored->columns = tensor->shape[0];
     return STATUS_OK;
+}
+
+static enum status bind_file(struct model *model, bool train, struct error *error)
+{
+    struct table used = {0};
+    enum status status = model_bind_all(model, model->path, find_stored, train, &used, error);
+    for (int64_t i = 0; i < model->gguf.tensor_count && status == STATUS_OK; i++) {
+        const char *name = model->gguf.tensors[i].name;
+        if (!table_find(&used, name, strlen(name)))
+            status = model_unused_tensor(model->path, name, error);
+    }
+    table_free(&used);
+    return status;
 }
 
 enum status model_load_gguf(const char *path, bool train, struct model *model, struct error *error)
@@ -198,14 +234,16 @@ enum status model_load_gguf(const char *path, bool train, struct model *model, s
         status = gguf_read_config(&model->gguf, &config, error);
     if (status == STATUS_OK)
         status = decoder_create(&config, &model->decoder, error);
-    if (status == STATUS_OK && train)
-        status = parameters_allocate(&model->decoder.parameters, error);
     if (status == STATUS_OK)
-        status = bind_all(model, train, error);
+        status = bind_file(model, train, error);
     if (status == STATUS_OK && gguf_find(&model->gguf, "tokenizer.ggml.tokens")) {
         status = gguf_read_tokenizer(&model->gguf, &model->tokenizer, error);
         model->has_tokenizer = status == STATUS_OK;
     }
+    if (status == STATUS_OK && model->has_tokenizer && model->tokenizer.count > config.vocabulary)
+        status = error_set(error, STATUS_FAILED,
+                           "%s: the tokenizer has %d tokens, but the model's vocabulary %lld", path,
+                           (int)model->tokenizer.count, (long long)config.vocabulary);
     return status;
 }
 
@@ -418,9 +456,11 @@ enum status model_save_gguf(const struct model *model, const char *path,
     if (!plan.table)
         return error_set(error, STATUS_FAILED, "%s: family '%s' cannot be written as GGUF", path,
                          c->family);
+    enum status status = model_check_expressible(c, true, path, error);
+    if (status != STATUS_OK)
+        return status;
     plan.values = malloc((size_t)widest * sizeof(float));
     plan.blocks = malloc((size_t)widest * 4);
-    enum status status = STATUS_OK;
     if (!plan.values || !plan.blocks)
         status = error_no_memory(error, (size_t)widest * 8);
     if (status == STATUS_OK)

@@ -48,6 +48,24 @@ static int64_t get_token(const json_t *root, const char *key)
     return json_is_integer(value) ? json_integer_value(value) : -1;
 }
 
+/* Rotations other than the plain ones would load and compute something else. `rope` is NULL or what
+ * stands under rope_scaling or rope_parameters. */
+static enum status check_rope(const json_t *root, const json_t *rope, const char *path,
+                              struct error *error)
+{
+    const char *type = json_string_value(json_object_get(rope, "rope_type"));
+    if (!type)
+        type = json_string_value(json_object_get(rope, "type"));
+    if (json_is_object(rope) && type && strcmp(type, "default") != 0)
+        return error_set(error, STATUS_FAILED,
+                         "%s: scaled rotary positions ('%.40s') are not supported", path, type);
+    double part = get_real(rope, "partial_rotary_factor", 1);
+    if (part != 1 || get_real(root, "partial_rotary_factor", 1) != 1)
+        return error_set(error, STATUS_FAILED,
+                         "%s: rotary positions on a part of a head are not supported", path);
+    return STATUS_OK;
+}
+
 static enum status read_llama(const json_t *root, const char *path, struct decoder_config *c,
                               struct error *error)
 {
@@ -65,10 +83,11 @@ static enum status read_llama(const json_t *root, const char *path, struct decod
     c->tied = json_is_true(json_object_get(root, "tie_word_embeddings"));
     c->attention_bias = c->output_bias = json_is_true(json_object_get(root, "attention_bias"));
     c->mlp_bias = json_is_true(json_object_get(root, "mlp_bias"));
-    const json_t *scaling = json_object_get(root, "rope_scaling");
-    if (scaling && !json_is_null(scaling))
-        return error_set(error, STATUS_FAILED, "%s: scaled rotary positions are not supported",
-                         path);
+    enum status status = check_rope(root, rope, path, error);
+    if (status == STATUS_OK)
+        status = check_rope(root, json_object_get(root, "rope_scaling"), path, error);
+    if (status != STATUS_OK)
+        return status;
     const char *act = json_string_value(json_object_get(root, "hidden_act"));
     if (act && strcmp(act, "silu") != 0)
         return error_set(error, STATUS_FAILED, "%s: activation '%s' is not supported", path, act);
@@ -84,6 +103,11 @@ static enum status read_gpt2(const json_t *root, const char *path, struct decode
     c->hidden = get_int(root, "n_inner", 4 * c->width);
     c->norm_epsilon = get_real(root, "layer_norm_epsilon", 1e-5);
     c->tied = !json_is_false(json_object_get(root, "tie_word_embeddings"));
+    if (json_is_false(json_object_get(root, "scale_attn_weights")) ||
+        json_is_true(json_object_get(root, "scale_attn_by_inverse_layer_idx")) ||
+        json_is_true(json_object_get(root, "add_cross_attention")))
+        return error_set(error, STATUS_FAILED,
+                         "%s: GPT-2 with another attention than the usual is not supported", path);
     const char *act = json_string_value(json_object_get(root, "activation_function"));
     if (act && strcmp(act, "gelu") == 0)
         c->mlp = MODEL_MLP_GELU;
@@ -148,25 +172,6 @@ static json_t *gpt2_config(const struct decoder_config *c)
                      "attn_pdrop", 0.0, "tie_word_embeddings", c->tied, "torch_dtype", "float32");
 }
 
-/* The classes' files cannot express every configuration of the decoder. */
-static enum status check_expressible(const struct decoder_config *c, const char *path,
-                                     struct error *error)
-{
-    bool gpt2 = strcmp(c->family, "gpt2") == 0, fits;
-    if (gpt2)
-        fits = c->norm == MODEL_NORM_LAYER && c->positions == MODEL_POSITIONS_LEARNED &&
-               c->mlp != MODEL_MLP_SWIGLU && c->kv_heads == c->heads && c->attention_bias &&
-               c->output_bias && c->mlp_bias && c->head_width * c->heads == c->width;
-    else
-        fits = c->norm == MODEL_NORM_RMS && c->positions == MODEL_POSITIONS_ROTARY &&
-               c->mlp == MODEL_MLP_SWIGLU && c->attention_bias == c->output_bias;
-    if (fits)
-        return STATUS_OK;
-    return error_set(error, STATUS_FAILED,
-                     "%s: this mixture of options cannot be written as a %s model", path,
-                     gpt2 ? "GPT-2" : "Llama");
-}
-
 static enum status write_json(json_t *root, const char *path, struct error *error)
 {
     char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
@@ -181,7 +186,7 @@ static enum status write_json(json_t *root, const char *path, struct error *erro
 enum status huggingface_write_config(const struct decoder_config *config, const char *path,
                                      struct error *error)
 {
-    enum status status = check_expressible(config, path, error);
+    enum status status = model_check_expressible(config, false, path, error);
     if (status != STATUS_OK)
         return status;
     bool gpt2 = strcmp(config->family, "gpt2") == 0;
@@ -193,36 +198,59 @@ enum status huggingface_write_config(const struct decoder_config *config, const 
 
 /* Loading. */
 
-static enum status bind_all(struct model *model, bool train, struct error *error)
+static enum status find_stored(const struct model *model, const struct parameter *parameter,
+                               struct stored_tensor *stored, struct error *error)
 {
     const struct name_table *table = names_huggingface(model->decoder.config.family);
-    struct parameters *parameters = &model->decoder.parameters;
-    for (int i = 0; i < parameters->count; i++) {
-        char name[128];
-        const struct name_rule *rule =
-            names_find(table, parameters->items[i].name, name, sizeof name);
-        const struct safetensors_entry *entry =
-            rule ? safetensors_find(&model->safetensors, name) : NULL;
-        if (!entry && rule && strncmp(name, "transformer.", 12) == 0)
-            entry = safetensors_find(&model->safetensors, name + 12); /* GPT-2's own files */
-        if (!entry)
-            return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing", model->path,
-                             rule ? name : parameters->items[i].name);
-        struct stored_tensor stored = {
-            .format = entry->format, .data = entry->data, .rows = 1, .columns = 1};
-        if (entry->rank > 2)
-            return error_set(error, STATUS_FAILED, "%s: tensor '%s' has %d axes", model->path, name,
-                             entry->rank);
-        if (entry->rank > 0)
-            stored.columns = entry->shape[entry->rank - 1];
-        if (entry->rank > 1)
-            stored.rows = entry->shape[0];
-        enum status status =
-            model_bind(model, &parameters->items[i], rule, &stored, name, train, error);
-        if (status != STATUS_OK)
-            return status;
-    }
+    stored->rule = names_find(table, parameter->name, stored->name, sizeof stored->name);
+    const char *name = stored->rule ? stored->name : parameter->name;
+    const struct safetensors_entry *entry =
+        stored->rule ? safetensors_find(&model->safetensors, name) : NULL;
+    if (!entry && stored->rule && strncmp(name, "transformer.", 12) == 0)
+        entry = safetensors_find(&model->safetensors, name + 12); /* GPT-2's own files */
+    if (!entry)
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing",
+                         model->safetensors.path, name);
+    if (entry->rank > 2)
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has %d axes",
+                         model->safetensors.path, name, entry->rank);
+    snprintf(stored->name, sizeof stored->name, "%s", entry->name);
+    stored->format = entry->format;
+    stored->data = entry->data;
+    stored->columns = entry->rank > 0 ? entry->shape[entry->rank - 1] : 1;
+    stored->rows = entry->rank > 1 ? entry->shape[0] : 1;
     return STATUS_OK;
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcmp(text + length - tail, ending) == 0;
+}
+
+/* What older files carry beside the parameters: causal masks, rotation frequencies, and a tied
+ * output projection once more. */
+static bool is_spare(const struct decoder_config *c, const char *name)
+{
+    if (strcmp(c->family, "gpt2") == 0 &&
+        (ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias")))
+        return true;
+    return ends_with(name, ".rotary_emb.inv_freq") ||
+           (c->tied && strcmp(name, "lm_head.weight") == 0);
+}
+
+static enum status bind_file(struct model *model, bool train, struct error *error)
+{
+    const struct safetensors *file = &model->safetensors;
+    struct table used = {0};
+    enum status status = model_bind_all(model, file->path, find_stored, train, &used, error);
+    for (int64_t i = 0; i < file->count && status == STATUS_OK; i++) {
+        const char *name = file->entries[i].name;
+        if (!table_find(&used, name, strlen(name)) && !is_spare(&model->decoder.config, name))
+            status = model_unused_tensor(file->path, name, error);
+    }
+    table_free(&used);
+    return status;
 }
 
 static enum status load_tokenizer(struct model *model, const char *folder, struct error *error)
@@ -237,9 +265,9 @@ static enum status load_tokenizer(struct model *model, const char *folder, struc
             status = error_set(error, STATUS_FAILED,
                                "%s: %d tokens, but the model's vocabulary has %lld", path,
                                (int)model->tokenizer.count, (long long)c->vocabulary);
-        if (status == STATUS_OK && c->eos_token >= 0)
+        if (status == STATUS_OK && c->eos_token >= 0 && c->eos_token < model->tokenizer.count)
             model->tokenizer.eos = (int32_t)c->eos_token;
-        if (status == STATUS_OK && c->bos_token >= 0)
+        if (status == STATUS_OK && c->bos_token >= 0 && c->bos_token < model->tokenizer.count)
             model->tokenizer.bos = (int32_t)c->bos_token;
     }
     free(path);
@@ -261,10 +289,8 @@ enum status model_load_folder(const char *folder, bool train, struct model *mode
         status = safetensors_open(weights_path, &model->safetensors, error);
     if (status == STATUS_OK)
         status = decoder_create(&config, &model->decoder, error);
-    if (status == STATUS_OK && train)
-        status = parameters_allocate(&model->decoder.parameters, error);
     if (status == STATUS_OK)
-        status = bind_all(model, train, error);
+        status = bind_file(model, train, error);
     if (status == STATUS_OK)
         status = load_tokenizer(model, folder, error);
     free(config_path);

@@ -103,22 +103,28 @@ static enum status bind_frozen(struct model *model, struct parameter *p,
     return STATUS_OK;
 }
 
-enum status model_bind(struct model *model, struct parameter *p, const struct name_rule *rule,
-                       const struct stored_tensor *stored, const char *name, bool train,
-                       struct error *error)
+static enum status check_stored(const struct parameter *p, const struct stored_tensor *stored,
+                                const char *path, struct error *error)
 {
     if (!stored->format)
         return error_set(error, STATUS_FAILED,
-                         "%s: tensor '%s' is in a format that adze cannot read", model->path, name);
-    if (!shape_fits(p, rule, stored))
+                         "%s: tensor '%s' is in a format that adze cannot read", path,
+                         stored->name);
+    if (!shape_fits(p, stored->rule, stored))
         return error_set(error, STATUS_FAILED,
                          "%s: tensor '%s' is %lld x %lld, which does not fit the model's %lld x "
                          "%lld",
-                         model->path, name, (long long)stored->rows, (long long)stored->columns,
+                         path, stored->name, (long long)stored->rows, (long long)stored->columns,
                          (long long)p->weight.rows, (long long)p->weight.columns);
+    return STATUS_OK;
+}
+
+static enum status bind_one(struct model *model, struct parameter *p,
+                            const struct stored_tensor *stored, bool train, struct error *error)
+{
     bool vector = p->kind == PARAMETER_NORM || p->kind == PARAMETER_BIAS;
-    if (!train && !vector && rule->form != NAME_TRANSPOSED)
-        return bind_frozen(model, p, rule, stored, error);
+    if (!train && !vector && stored->rule->form != NAME_TRANSPOSED)
+        return bind_frozen(model, p, stored->rule, stored, error);
     float *values = p->weight.tensor.data;
     size_t bytes = (size_t)(p->weight.rows * p->weight.columns) * sizeof(float);
     if (!train) {
@@ -127,8 +133,56 @@ enum status model_bind(struct model *model, struct parameter *p, const struct na
             return error_no_memory(error, bytes);
         p->weight = weight_over_f32(values, p->weight.rows, p->weight.columns);
     }
-    read_all(p, rule, stored, model->decoder.config.head_width, values);
+    read_all(p, stored->rule, stored, model->decoder.config.head_width, values);
     return STATUS_OK;
+}
+
+enum status model_bind_all(struct model *model, const char *path, find_stored_function *find,
+                           bool train, struct table *used, struct error *error)
+{
+    struct parameters *parameters = &model->decoder.parameters;
+    struct stored_tensor stored;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < parameters->count && status == STATUS_OK; i++) {
+        status = find(model, &parameters->items[i], &stored, error);
+        if (status == STATUS_OK)
+            status = check_stored(&parameters->items[i], &stored, path, error);
+        if (status == STATUS_OK && !table_put(used, stored.name, strlen(stored.name), i))
+            status = error_no_memory(error, sizeof stored.name);
+    }
+    if (status == STATUS_OK && train)
+        status = parameters_allocate(parameters, error);
+    for (int i = 0; i < parameters->count && status == STATUS_OK; i++) {
+        status = find(model, &parameters->items[i], &stored, error);
+        if (status == STATUS_OK)
+            status = bind_one(model, &parameters->items[i], &stored, train, error);
+    }
+    return status;
+}
+
+enum status model_unused_tensor(const char *path, const char *name, struct error *error)
+{
+    return error_set(error, STATUS_FAILED, "%s: tensor '%.80s' has no place in the model", path,
+                     name);
+}
+
+enum status model_check_expressible(const struct decoder_config *c, bool gguf, const char *path,
+                                    struct error *error)
+{
+    bool gpt2 = strcmp(c->family, "gpt2") == 0, fits;
+    if (gpt2)
+        fits = c->norm == MODEL_NORM_LAYER && c->positions == MODEL_POSITIONS_LEARNED &&
+               c->kv_heads == c->heads && c->attention_bias && c->output_bias && c->mlp_bias &&
+               c->head_width * c->heads == c->width &&
+               (c->mlp == MODEL_MLP_GELU_TANH || (c->mlp == MODEL_MLP_GELU && !gguf));
+    else
+        fits = c->norm == MODEL_NORM_RMS && c->positions == MODEL_POSITIONS_ROTARY &&
+               c->mlp == MODEL_MLP_SWIGLU && (gguf || c->attention_bias == c->output_bias);
+    if (fits)
+        return STATUS_OK;
+    return error_set(error, STATUS_FAILED,
+                     "%s: this mixture of options cannot be written as a %s model%s", path,
+                     gpt2 ? "GPT-2" : "Llama", gguf ? " in GGUF" : "");
 }
 
 enum status model_load(const char *path, bool train, struct model *model, struct error *error)

@@ -46,18 +46,6 @@ enum status gguf_read_config(struct gguf *file, struct decoder_config *config, s
 enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *tokenizer,
                                 struct error *error);
 
-/* A stored tensor, wherever it comes from. */
-struct stored_tensor {
-    const struct weight_format *format;
-    int64_t rows, columns; /* as stored; rank 1 is one row */
-    const void *data;
-};
-
-/* Binds a parameter to a stored tensor by its rule: maps, or copies and unpacks where it must. */
-enum status model_bind(struct model *model, struct parameter *parameter,
-                       const struct name_rule *rule, const struct stored_tensor *stored,
-                       const char *name, bool train, struct error *error);
-
 /* Row of the stored, interleaved tensor that holds the decoder's row `row`. */
 int64_t model_interleaved_row(int64_t row, int64_t head_width);
 

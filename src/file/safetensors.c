@@ -105,6 +105,9 @@ static enum status read_header(struct safetensors *file, json_t *root, uint64_t 
     json_object_foreach(root, name, value)
     {
         if (strcmp(name, "__metadata__") == 0) {
+            if (!json_is_object(value))
+                return error_set(error, STATUS_FAILED, "%s: its __metadata__ are no object",
+                                 file->path);
             file->metadata = json_incref(value);
             continue;
         }

@@ -6,9 +6,13 @@
 
 #include "tensor/attention.h"
 
+#define WIDTH_MOST ((int64_t)1 << 17)
+
 struct decoder_config decoder_config_llama(int64_t vocabulary, int64_t context, int64_t width,
                                            int64_t layers, int64_t heads)
 {
+    /* A width from a damaged file may be anything; it is refused later, by decoder_config_check. */
+    bool usable = width >= 0 && width <= WIDTH_MOST;
     struct decoder_config config = {
         .family = "llama",
         .vocabulary = vocabulary,
@@ -18,7 +22,7 @@ struct decoder_config decoder_config_llama(int64_t vocabulary, int64_t context, 
         .heads = heads,
         .kv_heads = heads,
         .head_width = heads > 0 ? width / heads : 0,
-        .hidden = (width * 8 / 3 + 63) / 64 * 64,
+        .hidden = usable ? (width * 8 / 3 + 63) / 64 * 64 : 0,
         .norm = MODEL_NORM_RMS,
         .norm_epsilon = 1e-5,
         .positions = MODEL_POSITIONS_ROTARY,
@@ -35,7 +39,7 @@ struct decoder_config decoder_config_gpt2(int64_t vocabulary, int64_t context, i
 {
     struct decoder_config config = decoder_config_llama(vocabulary, context, width, layers, heads);
     snprintf(config.family, sizeof config.family, "gpt2");
-    config.hidden = 4 * width;
+    config.hidden = width >= 0 && width <= WIDTH_MOST ? 4 * width : 0;
     config.norm = MODEL_NORM_LAYER;
     config.positions = MODEL_POSITIONS_LEARNED;
     config.mlp = MODEL_MLP_GELU_TANH;
@@ -60,13 +64,15 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         int64_t value, least, most;
     } ranges[] = {
         {"vocabulary size", config->vocabulary, 1, 1 << 24},
-        {"context length", config->context, 1, 1 << 24},
-        {"width", config->width, 1, 1 << 17},
+        {"context length", config->context, 1, 1 << 20},
+        {"width", config->width, 1, WIDTH_MOST},
         {"number of layers", config->layers, 1, 1 << 12},
         {"number of heads", config->heads, 1, 1 << 12},
         {"number of key/value heads", config->kv_heads, 1, config->heads},
         {"head width", config->head_width, 1, ATTENTION_HEAD_WIDTH_MOST},
         {"feed-forward width", config->hidden, 1, 1 << 20},
+        {"id of the token that begins a text", config->bos_token, -1, config->vocabulary - 1},
+        {"id of the token that ends a text", config->eos_token, -1, config->vocabulary - 1},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         enum status status = check_range(name, ranges[i].what, ranges[i].value, ranges[i].least,
@@ -86,8 +92,9 @@ enum status decoder_config_check(const struct decoder_config *config, const char
     if (!(config->norm_epsilon > 0 && config->norm_epsilon < 1))
         return error_set(error, STATUS_FAILED, "%s: norm epsilon %g must lie between 0 and 1", name,
                          config->norm_epsilon);
-    if (config->positions == MODEL_POSITIONS_ROTARY && !(config->rope_base > 1))
-        return error_set(error, STATUS_FAILED, "%s: rope base %g must be above 1", name,
+    if (config->positions == MODEL_POSITIONS_ROTARY &&
+        !(config->rope_base > 1 && isfinite(config->rope_base)))
+        return error_set(error, STATUS_FAILED, "%s: rope base %g must be a number above 1", name,
                          config->rope_base);
     if (!(config->dropout >= 0 && config->dropout < 1))
         return error_set(error, STATUS_FAILED, "%s: dropout %g must lie in [0, 1)", name,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "tensor/attention.h"
 
 /* Naming and declaring. */
 
@@ -79,9 +80,12 @@ static enum status make_rope(struct decoder *decoder, struct error *error)
     if (!decoder->rope_values)
         return error_no_memory(error, 2 * count * sizeof(float));
     float *cosines = decoder->rope_values, *sines = cosines + count;
+    double speeds[ATTENTION_HEAD_WIDTH_MOST / 2]; /* radians per position */
+    for (int64_t j = 0; j < half; j++)
+        speeds[j] = pow(c->rope_base, -2.0 * (double)j / (double)c->head_width);
     for (int64_t p = 0; p < c->context; p++) {
         for (int64_t j = 0; j < half; j++) {
-            double angle = (double)p * pow(c->rope_base, -2.0 * (double)j / (double)c->head_width);
+            double angle = (double)p * speeds[j];
             cosines[p * half + j] = (float)cos(angle);
             sines[p * half + j] = (float)sin(angle);
         }

@@ -23,9 +23,12 @@ static void pack_f16(const float *values, int64_t count, void *blocks)
 
 static void unpack_f16(const void *blocks, int64_t count, float *values)
 {
-    const uint16_t *in = blocks;
-    for (int64_t i = 0; i < count; i++)
-        values[i] = half_to_float(in[i]);
+    const unsigned char *in = blocks; /* files may place tensors at odd addresses */
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, in + 2 * i, sizeof half);
+        values[i] = half_to_float(half);
+    }
 }
 
 static void pack_bf16(const float *values, int64_t count, void *blocks)
@@ -37,9 +40,12 @@ static void pack_bf16(const float *values, int64_t count, void *blocks)
 
 static void unpack_bf16(const void *blocks, int64_t count, float *values)
 {
-    const uint16_t *in = blocks;
-    for (int64_t i = 0; i < count; i++)
-        values[i] = bfloat_to_float(in[i]);
+    const unsigned char *in = blocks;
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t bfloat;
+        memcpy(&bfloat, in + 2 * i, sizeof bfloat);
+        values[i] = bfloat_to_float(bfloat);
+    }
 }
 
 const struct weight_format weight_f32 = {"f32", 0, 1, 4, copy_to, copy_from};

@@ -1,0 +1,212 @@
+/* Hugging Face folders: the goldens are tiny models with the logits that transformers computes
+ * (tests/golden/models/make_golden.py). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/models.h"
+
+static const char *const names[] = {
+    "llama-grouped",   "llama-tied",  "llama-biased",     "llama-head-width",
+    "llama-rope-base", "llama-f16",   "llama-bf16",       "gpt2",
+    "gpt2-gelu",       "gpt2-untied", "gpt2-plain-names",
+};
+#define NAMES ((int)(sizeof names / sizeof *names))
+#define ROOT TEST_ROOT "/golden/models"
+
+/* Largest difference between the logits of the model at `path` and the golden ones. */
+static double worst_difference(struct compute *compute, const char *path, const char *golden,
+                               bool train, struct error *error)
+{
+    struct model model;
+    struct safetensors expected;
+    if (model_load(path, train, &model, error) != STATUS_OK)
+        fail_msg("%s", error->message);
+    char *file = models_path(golden, "expected.safetensors", NULL);
+    assert_int_equal(safetensors_open(file, &expected, error), STATUS_OK);
+    const struct safetensors_entry *tokens = safetensors_find(&expected, "tokens");
+    const struct safetensors_entry *logits = safetensors_find(&expected, "logits");
+    assert_non_null(tokens);
+    assert_non_null(logits);
+    assert_int_equal(logits->shape[2], model.decoder.config.vocabulary);
+    size_t count = logits->bytes / sizeof(float);
+    int32_t *ids = memcpy(malloc(tokens->bytes), tokens->data, tokens->bytes);
+    float *want = memcpy(malloc(logits->bytes), logits->data, logits->bytes);
+    float *got = models_logits(compute, &model, ids, tokens->shape[0], tokens->shape[1]);
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        worst = fmax(worst, fabs((double)got[i] - (double)want[i]));
+        largest = fmax(largest, fabs((double)want[i]));
+        assert_true(isfinite(got[i]));
+    }
+    assert_true(largest > 1); /* else equal logits would say nothing */
+    free(got);
+    free(want);
+    free(ids);
+    free(file);
+    safetensors_close(&expected);
+    model_free(&model);
+    return worst;
+}
+
+static void logits_are_those_of_transformers(void **state)
+{
+    (void)state;
+    struct error error;
+    struct compute compute;
+    assert_int_equal(compute_create(2, MATMUL_F32, &compute, NULL), STATUS_OK);
+    for (int i = 0; i < NAMES; i++)
+        for (int train = 0; train < 2; train++) {
+            char *path = models_path(ROOT, names[i], NULL);
+            double worst = worst_difference(&compute, path, path, train, &error);
+            if (!(worst < 1e-4))
+                fail_msg("%s: logits differ by %g", names[i], worst);
+            free(path);
+        }
+    compute_free(&compute);
+}
+
+/* The stored values as f32; to be freed. */
+static float *entry_values(const struct safetensors_entry *entry, int64_t *count)
+{
+    *count = 1;
+    for (int i = 0; i < entry->rank; i++)
+        *count *= entry->shape[i];
+    float *values = malloc((size_t)*count * sizeof *values);
+    entry->format->unpack(entry->data, *count, values);
+    return values;
+}
+
+static void compare_files(const char *original, const char *saved)
+{
+    struct safetensors a, b;
+    assert_int_equal(safetensors_open(original, &a, NULL), STATUS_OK);
+    assert_int_equal(safetensors_open(saved, &b, NULL), STATUS_OK);
+    assert_int_equal(a.count, b.count);
+    for (int64_t i = 0; i < a.count; i++) {
+        const struct safetensors_entry *from = &a.entries[i];
+        const struct safetensors_entry *to = safetensors_find(&b, from->name);
+        char name[128];
+        snprintf(name, sizeof name, "transformer.%s", from->name);
+        if (!to)
+            to = safetensors_find(&b, name);
+        if (!to)
+            fail_msg("tensor %s is missing", name);
+        assert_int_equal(from->rank, to->rank);
+        assert_memory_equal(from->shape, to->shape, sizeof from->shape);
+        assert_string_equal(to->type, "F32");
+        int64_t count;
+        float *want = entry_values(from, &count), *got = entry_values(to, &count);
+        assert_memory_equal(got, want, (size_t)count * sizeof *got);
+        free(want);
+        free(got);
+    }
+    safetensors_close(&a);
+    safetensors_close(&b);
+}
+
+static void saving_keeps_every_tensor_and_the_logits(void **state)
+{
+    (void)state;
+    struct error error;
+    struct compute compute;
+    assert_int_equal(compute_create(2, MATMUL_F32, &compute, NULL), STATUS_OK);
+    for (int i = 0; i < NAMES * 2; i++) {
+        struct models_folder folder;
+        models_folder_make(&folder);
+        char *golden = models_path(ROOT, names[i / 2], NULL);
+        char *original = models_path(golden, "model.safetensors", NULL);
+        char *saved = models_path(folder.path, "sub", "model.safetensors");
+        char *path = models_path(folder.path, "sub", NULL);
+        struct model model;
+        assert_int_equal(model_load(golden, i % 2, &model, NULL), STATUS_OK);
+        if (model_save_folder(&model, path, &error) != STATUS_OK)
+            fail_msg("%s", error.message);
+        model_free(&model);
+        compare_files(original, saved);
+        assert_true(worst_difference(&compute, path, golden, i % 2, &error) < 1e-4);
+        models_folder_remove(&folder);
+        free(golden);
+        free(original);
+        free(saved);
+        free(path);
+    }
+    compute_free(&compute);
+}
+
+/* A golden's config.json with one value replaced must be refused, or loaded, as told. */
+static enum status read_changed(const char *name, const char *key, const char *json,
+                                struct error *error)
+{
+    struct models_folder folder;
+    models_folder_make(&folder);
+    char *from = models_path(ROOT, name, "config.json");
+    char *to = models_path(folder.path, "config.json", NULL);
+    json_t *root = json_load_file(from, 0, NULL);
+    assert_non_null(root);
+    json_object_set_new(root, key, json_loads(json, JSON_DECODE_ANY, NULL));
+    assert_int_equal(json_dump_file(root, to, 0), 0);
+    struct decoder_config config;
+    enum status status = huggingface_read_config(to, &config, error);
+    if (status != STATUS_OK)
+        models_check_message(error, to);
+    json_decref(root);
+    models_folder_remove(&folder);
+    free(from);
+    free(to);
+    return status;
+}
+
+/* Options that change what the model computes, and that adze does not have, must not be passed over
+ * in silence: the model would load and be wrong. */
+static void options_that_adze_lacks_are_refused(void **state)
+{
+    (void)state;
+    const struct {
+        const char *name, *key, *json;
+        bool fine;
+    } cases[] = {
+        {"llama-grouped", "hidden_act", "\"gelu\"", false},
+        {"llama-grouped", "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8.0}", false},
+        {"llama-grouped", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}", false},
+        {"llama-grouped", "rope_scaling", "{\"rope_type\": \"default\"}", true},
+        {"llama-grouped", "rope_scaling", "null", true},
+        {"llama-grouped", "rope_parameters", "{\"rope_type\": \"yarn\", \"factor\": 8.0}", false},
+        {"llama-grouped", "partial_rotary_factor", "0.5", false},
+        {"llama-grouped", "num_key_value_heads", "3", false},
+        {"llama-grouped", "num_attention_heads", "0", false},
+        {"llama-grouped", "num_attention_heads", "-4", false},
+        {"llama-grouped", "head_dim", "5", false},
+        {"llama-grouped", "hidden_size", "9223372036854775807", false},
+        {"llama-grouped", "vocab_size", "\"many\"", false},
+        {"llama-grouped", "rms_norm_eps", "-1.0", false},
+        {"llama-grouped", "eos_token_id", "48", false},
+        {"llama-grouped", "eos_token_id", "-7", false},
+        {"llama-grouped", "eos_token_id", "[3, 5]", true},
+        {"llama-grouped", "model_type", "\"mistral\"", false},
+        {"gpt2", "activation_function", "\"relu\"", false},
+        {"gpt2", "scale_attn_weights", "false", false},
+        {"gpt2", "scale_attn_by_inverse_layer_idx", "true", false},
+        {"gpt2", "add_cross_attention", "true", false},
+        {"gpt2", "n_inner", "null", true},
+        {"gpt2", "n_inner", "-8", false},
+        {"gpt2", "n_layer", "0", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error error;
+        enum status status = read_changed(cases[i].name, cases[i].key, cases[i].json, &error);
+        if ((status == STATUS_OK) != cases[i].fine)
+            fail_msg("%s with %s = %s was %s", cases[i].name, cases[i].key, cases[i].json,
+                     cases[i].fine ? "refused" : "taken");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_are_those_of_transformers),
+        cmocka_unit_test(saving_keeps_every_tensor_and_the_logits),
+        cmocka_unit_test(options_that_adze_lacks_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

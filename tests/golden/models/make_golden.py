@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Makes the model folders of this directory: tiny random Hugging Face models, each with the logits
+that transformers computes for some tokens. Needs torch, transformers and safetensors.
+
+    python3 make_golden.py [FOLDER]     # default: the script's own folder
+"""
+import json
+import pathlib
+import sys
+
+import safetensors.torch
+import torch
+import transformers
+
+VOCABULARY, BATCH, LENGTH = 48, 2, 12
+
+
+def llama(**changes):
+    values = dict(vocab_size=VOCABULARY, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+                  num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
+                  rms_norm_eps=1e-5, tie_word_embeddings=False, initializer_range=0.25,
+                  bos_token_id=None, eos_token_id=3)
+    values.update(changes)
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**values))
+
+
+def gpt2(**changes):
+    values = dict(vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=4, n_positions=32,
+                  activation_function="gelu_new", initializer_range=0.25, bos_token_id=None,
+                  eos_token_id=3)
+    values.update(changes)
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**values))
+
+
+MODELS = {
+    "llama-grouped": (llama, {}, torch.float32),
+    "llama-tied": (llama, dict(tie_word_embeddings=True, num_key_value_heads=4), torch.float32),
+    "llama-biased": (llama, dict(attention_bias=True, mlp_bias=True, num_key_value_heads=1),
+                     torch.float32),
+    "llama-head-width": (llama, dict(head_dim=6, rms_norm_eps=1e-6), torch.float32),
+    "llama-rope-base": (llama, dict(rope_parameters=dict(rope_type="default",
+                                                         rope_theta=500000.0)), torch.float32),
+    "llama-f16": (llama, {}, torch.float16),
+    "llama-bf16": (llama, dict(tie_word_embeddings=True), torch.bfloat16),
+    "gpt2": (gpt2, {}, torch.float32),
+    "gpt2-gelu": (gpt2, dict(activation_function="gelu", n_inner=20), torch.float32),
+    "gpt2-untied": (gpt2, dict(tie_word_embeddings=False), torch.float32),
+    "gpt2-plain-names": (gpt2, {}, torch.float32),
+}
+
+
+def make(name, folder):
+    build, changes, dtype = MODELS[name]
+    model = build(**changes).eval()
+    with torch.no_grad():
+        for key, value in model.named_parameters():  # biases and norms are constant otherwise
+            if value.dim() == 1:
+                value.add_(torch.randn_like(value) * 0.2)
+    model = model.to(dtype)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    path = folder / "model.safetensors"
+    tokens = torch.randint(VOCABULARY, (BATCH, LENGTH))
+    # Loaded anew in f32: converting the model back would keep the rounded rotation frequencies.
+    model = type(model).from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = model(tokens).logits
+    if name == "gpt2-plain-names":  # as in the files of the first GPT-2 models
+        tensors = safetensors.torch.load_file(path)
+        tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
+        safetensors.torch.save_file(tensors, path, {"format": "pt"})
+    safetensors.torch.save_file({"tokens": tokens.to(torch.int32), "logits": logits.contiguous()},
+                                folder / "expected.safetensors")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{name}: {size} bytes, largest logit {logits.abs().max():.3f}")
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__)
+    root = root if root.is_dir() else root.parent
+    for index, name in enumerate(MODELS):
+        torch.manual_seed(index)
+        make(name, root / name)
+        config = json.loads((root / name / "config.json").read_text())
+        config.pop("transformers_version", None)
+        (root / name / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

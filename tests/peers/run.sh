@@ -1,0 +1,23 @@
+#!/bin/sh
+# Compares adze with other programs as they are now: transformers and safetensors on models that
+# either side wrote, and llama.cpp when LLAMA_CPP names the folder of its programs. Not part of the
+# test suite, which holds adze to stored figures. Python is PEERS_PYTHON, or an environment that is
+# made in build/peers.
+set -eu
+cd "$(dirname "$0")/../.."
+
+python=${PEERS_PYTHON:-build/peers/bin/python}
+if [ -z "${PEERS_PYTHON:-}" ] && [ ! -x "$python" ]; then
+    python3 -m venv build/peers
+    "$python" -m pip install --quiet -r tests/peers/requirements.txt
+fi
+cmake --preset release >/dev/null
+ninja -C build --quiet adze peer_logits
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$python" tests/peers/check_transformers.py build "$work"
+if [ -n "${LLAMA_CPP:-}" ]; then
+    "$python" tests/peers/check_llama_cpp.py build "$LLAMA_CPP" "$work"
+else
+    echo "llama.cpp: not compared (LLAMA_CPP names no folder)"
+fi
