@@ -34,8 +34,8 @@ static struct arena_block *block_create(size_t capacity)
     return block;
 }
 
-/* Moves to a block with room for `bytes`: one that is left from an earlier round, or a new one put
- * right behind the current, so that later kept blocks stay reachable. */
+/* Moves to a block with room for `bytes`: one that is left from an earlier round, or a new one at
+ * the end of the list. */
 static struct arena_block *next_block(struct arena *arena, size_t bytes)
 {
     struct arena_block *block = arena->current ? arena->current->next : arena->first;

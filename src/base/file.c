@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 enum status file_read(const char *path, uint64_t limit, struct buffer *buffer, struct error *error)
@@ -75,6 +76,22 @@ void file_map_close(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+/* A new file beside `path`, whose name goes to `name` (7 bytes longer than the path). Made here and
+ * not by mkstemp, whose files only their owner may read, whatever the process's mask says. */
+static int open_temporary(char *name, const char *path)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    unsigned long number = (unsigned long)time.tv_nsec ^ (unsigned long)getpid() << 13;
+    for (int attempt = 0; attempt < 100; attempt++, number += 7919) {
+        sprintf(name, "%s.%06lu", path, number % 1000000);
+        int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (descriptor >= 0 || errno != EEXIST)
+            return descriptor;
+    }
+    return -1;
+}
+
 enum status file_writer_open(struct file_writer *writer, const char *path, struct error *error)
 {
     *writer = (struct file_writer){0};
@@ -85,8 +102,7 @@ enum status file_writer_open(struct file_writer *writer, const char *path, struc
         file_writer_abort(writer);
         return error_no_memory(error, length + 8);
     }
-    snprintf(writer->temporary, length + 8, "%s.XXXXXX", path);
-    int descriptor = mkostemp(writer->temporary, O_CLOEXEC);
+    int descriptor = open_temporary(writer->temporary, path);
     if (descriptor < 0) {
         int number = errno;
         free(writer->temporary);
@@ -94,9 +110,6 @@ enum status file_writer_open(struct file_writer *writer, const char *path, struc
         file_writer_abort(writer);
         return error_set_errno(error, number, "%s: cannot write", path);
     }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(descriptor, 0666 & ~mask);
     writer->stream = fdopen(descriptor, "wb");
     if (!writer->stream) {
         close(descriptor);
