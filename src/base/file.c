@@ -361,3 +361,16 @@ char *file_join(const char *folder, const char *name)
         sprintf(path, "%.*s/%s", (int)length, folder, name);
     return path;
 }
+
+void file_remove_leftovers(const char *folder)
+{
+    struct file_list list = {0};
+    if (file_list_folder(folder, &list, NULL) != STATUS_OK)
+        return;
+    for (size_t i = 0; i < list.count; i++) {
+        const char *dot = strrchr(list.paths[i], '.');
+        if (dot && strlen(dot) == 7 && strspn(dot + 1, "0123456789") == 6)
+            unlink(list.paths[i]);
+    }
+    file_list_free(&list);
+}

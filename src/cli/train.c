@@ -423,6 +423,8 @@ static enum status announce(struct train *t, struct error *error)
 static enum status prepare(struct train *t, struct error *error)
 {
     enum status status = file_make_folders(inside(t, "data"), error);
+    if (t->data->resume)
+        file_remove_leftovers(t->data->output);
     if (status == STATUS_OK && t->data->base)
         status = model_load(t->data->base, true, &t->model, error);
     if (status == STATUS_OK)
