@@ -8,12 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error error;
     if (safetensors_open(fuzz_file(data, size, ".safetensors"), &file, &error) != STATUS_OK)
         return 0;
-    unsigned int sum = 0;
+    volatile unsigned int sum = 0; /* so that the bytes are read */
     for (int64_t i = 0; i < file.count; i++)
         for (size_t at = 0; at < file.entries[i].bytes; at++)
-            sum += ((const unsigned char *)file.entries[i].data)[at];
-    if (sum == 1 && file.count == 0)
-        abort();
+            sum = sum + ((const unsigned char *)file.entries[i].data)[at];
     safetensors_close(&file);
     return 0;
 }
