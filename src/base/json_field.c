@@ -42,21 +42,11 @@ static bool read_unit(struct scan *s, uint32_t *unit)
     return true;
 }
 
-/* An escape, behind its backslash; `out` may be NULL. */
-static bool read_escape(struct scan *s, char **out)
+/* The digits of one escape, or of the two that make a pair. */
+static bool read_unicode_escape(struct scan *s, char **out)
 {
-    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    if (s->at == s->end)
-        return false;
-    char c = *s->at++;
-    const char *known = c ? strchr(names, c) : NULL;
-    if (known) {
-        if (*out)
-            *(*out)++ = values[known - names];
-        return true;
-    }
     uint32_t point, low;
-    if (c != 'u' || !read_unit(s, &point) || (point >= 0xdc00 && point < 0xe000))
+    if (!read_unit(s, &point) || (point >= 0xdc00 && point < 0xe000))
         return false;
     if (point >= 0xd800 && point < 0xdc00) {
         if (s->end - s->at < 6 || s->at[0] != '\\' || s->at[1] != 'u')
@@ -68,6 +58,40 @@ static bool read_escape(struct scan *s, char **out)
     }
     if (*out)
         *out += utf8proc_encode_char((utf8proc_int32_t)point, (utf8proc_uint8_t *)*out);
+    return true;
+}
+
+/* An escape, behind its backslash; `out` may be NULL. */
+static bool read_escape(struct scan *s, char **out)
+{
+    if (s->at == s->end)
+        return false;
+    char c = *s->at++, value = c;
+    switch (c) {
+    case 'n':
+        value = '\n';
+        break;
+    case 't':
+        value = '\t';
+        break;
+    case 'r':
+        value = '\r';
+        break;
+    case 'b':
+        value = '\b';
+        break;
+    case 'f':
+        value = '\f';
+        break;
+    case '"':
+    case '\\':
+    case '/':
+        break;
+    default:
+        return c == 'u' && read_unicode_escape(s, out);
+    }
+    if (*out)
+        *(*out)++ = value;
     return true;
 }
 

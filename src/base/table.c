@@ -1,6 +1,7 @@
 /* See table.h. */
 #include "base/table.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -11,6 +12,22 @@ static uint32_t hash_bytes(const void *key, size_t length)
     return (uint32_t)(hash ^ hash >> 32);
 }
 
+/* Keys are short as a rule: a call of memcmp would cost more than the comparison. */
+static bool same_bytes(const char *a, const char *b, size_t length)
+{
+    uint64_t x, y;
+    for (; length >= 8; length -= 8, a += 8, b += 8) {
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        if (x != y)
+            return false;
+    }
+    for (size_t i = 0; i < length; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 static uint32_t find_slot(const struct table *table, const void *key, size_t length, uint32_t hash)
 {
     uint32_t mask = table->slot_count - 1, slot = hash & mask;
@@ -19,7 +36,7 @@ static uint32_t find_slot(const struct table *table, const void *key, size_t len
         if (index == 0)
             return slot;
         const struct table_entry *entry = &table->entries[index - 1];
-        if (entry->hash == hash && entry->length == length && memcmp(entry->key, key, length) == 0)
+        if (entry->hash == hash && entry->length == length && same_bytes(entry->key, key, length))
             return slot;
     }
 }

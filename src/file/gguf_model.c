@@ -228,7 +228,7 @@ static enum status bind_file(struct model *model, bool train, struct error *erro
 
 enum status model_load_gguf(const char *path, bool train, struct model *model, struct error *error)
 {
-    struct decoder_config config;
+    struct decoder_config config = {0};
     enum status status = gguf_open(path, &model->gguf, error);
     if (status == STATUS_OK)
         status = gguf_read_config(&model->gguf, &config, error);
