@@ -11,8 +11,8 @@ while :; do
     [ $round -lt 2000 ] || fail "no end after $round rounds"
     $run -o parts --resume 2>err.txt &
     process=$!
-    # 20 to 220 ms, from a fixed series
-    sleep "$(awk -v r=$round 'BEGIN { srand(r); printf "%.3f", 0.02 + 0.2 * rand() }')"
+    # 15 to 115 ms, from a fixed series
+    sleep "$(awk -v r=$round 'BEGIN { srand(r); printf "%.3f", 0.015 + 0.1 * rand() }')"
     if kill -9 $process 2>/dev/null; then
         kills=$((kills + 1))
         wait $process 2>/dev/null
