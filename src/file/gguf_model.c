@@ -99,18 +99,10 @@ static enum status set_piece(struct tokenizer *t, int32_t id, const struct gguf_
     if (control)
         return tok_set_piece(t, id, text->bytes, text->length, true, error);
     buffer_clear(bytes);
-    for (uint64_t at = 0; at < text->length;) {
-        uint32_t point;
-        size_t width = unicode_decode(text->bytes + at, text->length - at, &point);
-        int byte = width ? unicode_to_byte(point) : -1;
-        if (byte < 0)
-            return error_set(error, STATUS_FAILED,
-                             "%s: token %d contains a character that stands for no byte", path,
-                             (int)id);
-        char c = (char)byte;
-        buffer_add(bytes, &c, 1);
-        at += width;
-    }
+    if (!unicode_add_bytes(text->bytes, text->length, bytes))
+        return error_set(error, STATUS_FAILED,
+                         "%s: token %d contains a character that stands for no byte", path,
+                         (int)id);
     return tok_set_piece(t, id, bytes->data ? bytes->data : "", bytes->length, false, error);
 }
 
@@ -118,16 +110,8 @@ static int64_t *piece_id(const struct tokenizer *t, const char *text, size_t len
                          struct buffer *bytes)
 {
     size_t start = bytes->length;
-    for (size_t at = 0; at < length;) {
-        uint32_t point;
-        size_t width = unicode_decode(text + at, length - at, &point);
-        int byte = width ? unicode_to_byte(point) : -1;
-        if (byte < 0)
-            return NULL;
-        char c = (char)byte;
-        buffer_add(bytes, &c, 1);
-        at += width;
-    }
+    if (!unicode_add_bytes(text, length, bytes))
+        return NULL;
     return bytes->data ? table_find(&t->ids, bytes->data + start, bytes->length - start) : NULL;
 }
 

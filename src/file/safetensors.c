@@ -92,6 +92,37 @@ static const char *read_entry(const json_t *value, const unsigned char *data, ui
     return NULL;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct safetensors_entry *const *x = a, *const *y = b;
+    return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
+}
+
+/* No two tensors may share bytes: what is written to one must not show in another. */
+static enum status check_overlaps(const struct safetensors *file, struct error *error)
+{
+    size_t count = (size_t)file->count;
+    const struct safetensors_entry **order = malloc((count + 1) * sizeof *order);
+    if (!order)
+        return error_no_memory(error, count * sizeof *order);
+    for (size_t i = 0; i < count; i++)
+        order[i] = &file->entries[i];
+    qsort(order, count, sizeof *order, by_place);
+    enum status status = STATUS_OK;
+    const struct safetensors_entry *furthest = NULL; /* ends last of those so far */
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        const char *begin = order[i]->data, *end = begin + order[i]->bytes;
+        const char *reached = furthest ? (const char *)furthest->data + furthest->bytes : begin;
+        if (order[i]->bytes > 0 && reached > begin)
+            status = error_set(error, STATUS_FAILED, "%s: tensors '%.80s' and '%.80s' overlap",
+                               file->path, furthest->name, order[i]->name);
+        if (!furthest || end > reached)
+            furthest = order[i];
+    }
+    free(order);
+    return status;
+}
+
 static enum status read_header(struct safetensors *file, json_t *root, uint64_t header,
                                struct error *error)
 {
@@ -121,7 +152,7 @@ static enum status read_header(struct safetensors *file, json_t *root, uint64_t 
         entry->name = file->names.entries[file->names.count - 1].key;
         file->count++;
     }
-    return STATUS_OK;
+    return check_overlaps(file, error);
 }
 
 enum status safetensors_open(const char *path, struct safetensors *file, struct error *error)

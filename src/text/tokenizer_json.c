@@ -14,17 +14,7 @@
 static bool piece_bytes(const char *text, size_t length, struct buffer *bytes)
 {
     buffer_clear(bytes);
-    for (size_t at = 0; at < length;) {
-        uint32_t point;
-        size_t width = unicode_decode(text + at, length - at, &point);
-        int byte = width ? unicode_to_byte(point) : -1;
-        if (byte < 0)
-            return false;
-        char c = (char)byte;
-        buffer_add(bytes, &c, 1);
-        at += width;
-    }
-    return true;
+    return unicode_add_bytes(text, length, bytes);
 }
 
 static void piece_text(const struct tok_piece *piece, struct buffer *text)

@@ -90,3 +90,18 @@ int unicode_to_byte(uint32_t point)
         return (int)point - 256 - 33 + 127;
     return point == 256 + 67 ? 173 : -1;
 }
+
+bool unicode_add_bytes(const char *text, size_t length, struct buffer *bytes)
+{
+    for (size_t at = 0; at < length;) {
+        uint32_t point;
+        size_t width = unicode_decode(text + at, length - at, &point);
+        int byte = width ? unicode_to_byte(point) : -1;
+        if (byte < 0)
+            return false;
+        char c = (char)byte;
+        buffer_add(bytes, &c, 1);
+        at += width;
+    }
+    return true;
+}

@@ -2,8 +2,11 @@
 #ifndef TEXT_UNICODE_H
 #define TEXT_UNICODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/buffer.h"
 
 enum char_class { CHAR_OTHER, CHAR_LETTER, CHAR_NUMBER, CHAR_SPACE };
 
@@ -21,5 +24,7 @@ size_t unicode_encode(uint32_t point, char bytes[4]);
 uint32_t unicode_of_byte(unsigned char byte);
 /* The byte that a code point stands for, or -1. */
 int unicode_to_byte(uint32_t point);
+/* Appends the bytes that a text of stand-ins stands for; false when a character is none. */
+bool unicode_add_bytes(const char *text, size_t length, struct buffer *bytes);
 
 #endif

@@ -90,6 +90,33 @@ static void a_file_cut_anywhere_is_refused(void **state)
     models_folder_remove(&folder);
 }
 
+static void tensors_that_share_bytes_are_refused(void **state)
+{
+    (void)state;
+    struct models_folder folder;
+    models_folder_make(&folder);
+    char *path = models_path(folder.path, "shared.safetensors", NULL);
+    const char *const headers[] = {
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+        "{\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+        "\"z\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+        "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+    };
+    for (int i = 0; i < 2; i++) {
+        struct buffer file = {0};
+        uint64_t length = strlen(headers[i]);
+        buffer_add(&file, &length, sizeof length);
+        buffer_add_text(&file, headers[i]);
+        buffer_add(&file, "12345678", 8);
+        assert_int_equal(file_write_atomic(path, file.data, file.length, NULL), STATUS_OK);
+        check_refused(path, "overlap");
+        buffer_free(&file);
+    }
+    free(path);
+    models_folder_remove(&folder);
+}
+
 static void hostile_headers_are_refused(void **state)
 {
     (void)state;
@@ -191,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
+        cmocka_unit_test(tensors_that_share_bytes_are_refused),
         cmocka_unit_test(hostile_headers_are_refused),
         cmocka_unit_test(unusual_headers_are_taken),
     };
