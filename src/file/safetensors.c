@@ -92,34 +92,40 @@ static const char *read_entry(const json_t *value, const unsigned char *data, ui
     return NULL;
 }
 
+/* Where a tensor's bytes lie. */
+struct extent {
+    const char *begin, *end, *name;
+};
+
 static int by_place(const void *a, const void *b)
 {
-    const struct safetensors_entry *const *x = a, *const *y = b;
-    return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
+    const struct extent *x = a, *y = b;
+    return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
 /* No two tensors may share bytes: what is written to one must not show in another. */
 static enum status check_overlaps(const struct safetensors *file, struct error *error)
 {
     size_t count = (size_t)file->count;
-    const struct safetensors_entry **order = malloc((count + 1) * sizeof *order);
-    if (!order)
-        return error_no_memory(error, count * sizeof *order);
-    for (size_t i = 0; i < count; i++)
-        order[i] = &file->entries[i];
-    qsort(order, count, sizeof *order, by_place);
-    enum status status = STATUS_OK;
-    const struct safetensors_entry *furthest = NULL; /* ends last of those so far */
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        const char *begin = order[i]->data, *end = begin + order[i]->bytes;
-        const char *reached = furthest ? (const char *)furthest->data + furthest->bytes : begin;
-        if (order[i]->bytes > 0 && reached > begin)
-            status = error_set(error, STATUS_FAILED, "%s: tensors '%.80s' and '%.80s' overlap",
-                               file->path, furthest->name, order[i]->name);
-        if (!furthest || end > reached)
-            furthest = order[i];
+    struct extent *extents = malloc((count + 1) * sizeof *extents);
+    if (!extents)
+        return error_no_memory(error, count * sizeof *extents);
+    for (size_t i = 0; i < count; i++) {
+        const struct safetensors_entry *entry = &file->entries[i];
+        const char *begin = entry->data;
+        extents[i] = (struct extent){begin, begin + entry->bytes, entry->name};
     }
-    free(order);
+    qsort(extents, count, sizeof *extents, by_place);
+    enum status status = STATUS_OK;
+    const struct extent *furthest = extents; /* ends last of those so far */
+    for (size_t i = 1; i < count && status == STATUS_OK; i++) {
+        if (extents[i].end > extents[i].begin && furthest->end > extents[i].begin)
+            status = error_set(error, STATUS_FAILED, "%s: tensors '%.80s' and '%.80s' overlap",
+                               file->path, furthest->name, extents[i].name);
+        if (extents[i].end > furthest->end)
+            furthest = &extents[i];
+    }
+    free(extents);
     return status;
 }
 
