@@ -76,7 +76,7 @@ enum status gguf_read_config(struct gguf *file, struct decoder_config *c, struct
     c->norm_epsilon =
         arch_real(file, arch,
                   gpt2 ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-5);
-    c->rope_base = arch_real(file, arch, "rope.freq_base", 10000.0);
+    c->rope.base = arch_real(file, arch, "rope.freq_base", 10000.0);
     c->tied = !gguf_tensor_find(file, "output.weight");
     if (!gpt2) {
         c->attention_bias = gguf_tensor_find(file, "blk.0.attn_q.bias") != NULL;
@@ -268,7 +268,7 @@ static void put_config(struct gguf_writer *w, const struct decoder_config *c, co
     put_int(w, arch, "attention.key_length", c->head_width);
     put_int(w, arch, "attention.value_length", c->head_width);
     put_int(w, arch, "rope.dimension_count", c->head_width);
-    put_real(w, arch, "rope.freq_base", c->rope_base);
+    put_real(w, arch, "rope.freq_base", c->rope.base);
 }
 
 static void add_text(const struct tok_piece *piece, struct buffer *text)

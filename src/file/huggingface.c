@@ -79,7 +79,7 @@ static enum status read_llama(const json_t *root, const char *path, struct decod
     c->hidden = get_int(root, "intermediate_size", 0);
     c->norm_epsilon = get_real(root, "rms_norm_eps", 1e-6);
     const json_t *rope = json_object_get(root, "rope_parameters");
-    c->rope_base = get_real(root, "rope_theta", get_real(rope, "rope_theta", 10000.0));
+    c->rope.base = get_real(root, "rope_theta", get_real(rope, "rope_theta", 10000.0));
     c->tied = json_is_true(json_object_get(root, "tie_word_embeddings"));
     c->attention_bias = c->output_bias = json_is_true(json_object_get(root, "attention_bias"));
     c->mlp_bias = json_is_true(json_object_get(root, "mlp_bias"));
@@ -154,7 +154,7 @@ static json_t *llama_config(const struct decoder_config *c)
         (json_int_t)c->hidden, "num_hidden_layers", (json_int_t)c->layers, "num_attention_heads",
         (json_int_t)c->heads, "num_key_value_heads", (json_int_t)c->kv_heads, "head_dim",
         (json_int_t)c->head_width, "hidden_act", "silu", "max_position_embeddings",
-        (json_int_t)c->context, "rms_norm_eps", c->norm_epsilon, "rope_theta", c->rope_base,
+        (json_int_t)c->context, "rms_norm_eps", c->norm_epsilon, "rope_theta", c->rope.base,
         "tie_word_embeddings", c->tied, "attention_bias", c->attention_bias, "mlp_bias",
         c->mlp_bias, "initializer_range", 0.02, "torch_dtype", "float32");
 }

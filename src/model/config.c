@@ -26,7 +26,7 @@ struct decoder_config decoder_config_llama(int64_t vocabulary, int64_t context, 
         .norm = MODEL_NORM_RMS,
         .norm_epsilon = 1e-5,
         .positions = MODEL_POSITIONS_ROTARY,
-        .rope_base = 10000.0,
+        .rope = {.base = 10000.0},
         .mlp = MODEL_MLP_SWIGLU,
         .bos_token = -1,
         .eos_token = -1,
@@ -47,6 +47,21 @@ struct decoder_config decoder_config_gpt2(int64_t vocabulary, int64_t context, i
     return config;
 }
 
+bool model_mlp_is_gated(enum model_mlp mlp)
+{
+    return mlp <= MODEL_MLP_GEGLU;
+}
+
+bool layer_pattern_has(const struct layer_pattern *pattern, int64_t layer)
+{
+    return pattern->every > 0 && layer % pattern->every == pattern->at;
+}
+
+int64_t decoder_layer_window(const struct decoder_config *config, int64_t layer)
+{
+    return layer_pattern_has(&config->global, layer) ? 0 : config->window;
+}
+
 static enum status check_range(const char *name, const char *what, int64_t value, int64_t least,
                                int64_t most, struct error *error)
 {
@@ -54,6 +69,73 @@ static enum status check_range(const char *name, const char *what, int64_t value
         return STATUS_OK;
     return error_set(error, STATUS_FAILED, "%s: %s is %lld, must lie between %lld and %lld", name,
                      what, (long long)value, (long long)least, (long long)most);
+}
+
+static enum status check_factors(const struct decoder_config *config, const char *name,
+                                 struct error *error)
+{
+    for (int64_t j = 0; j < decoder_rope_width(config) / 2; j++) {
+        float near = config->rope.short_factors[j], far = config->rope.long_factors[j];
+        if (!(near > 0 && far > 0 && isfinite(near) && isfinite(far)))
+            return error_set(error, STATUS_FAILED, "%s: rope factor %lld is not a positive number",
+                             name, (long long)j);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_rope(const struct decoder_config *config, const char *name,
+                              struct error *error)
+{
+    const struct rope_config *rope = &config->rope;
+    int64_t width = decoder_rope_width(config);
+    if (width % 2 != 0 || width > config->head_width || width < 2)
+        return error_set(error, STATUS_FAILED,
+                         "%s: rotary positions need an even width within a head's %lld, not %lld",
+                         name, (long long)config->head_width, (long long)width);
+    const double bases[] = {rope->base, rope->local_base > 0 ? rope->local_base : rope->base};
+    for (int i = 0; i < 2; i++)
+        if (!(bases[i] > 1 && isfinite(bases[i])))
+            return error_set(error, STATUS_FAILED, "%s: rope base %g must be a number above 1",
+                             name, bases[i]);
+    bool scaled = rope->scaling != ROPE_SCALING_NONE && rope->scaling != ROPE_SCALING_LONG;
+    if (scaled && !(rope->factor > 0 && isfinite(rope->factor)))
+        return error_set(error, STATUS_FAILED, "%s: rope factor %g must be a positive number", name,
+                         rope->factor);
+    bool blended = rope->scaling == ROPE_SCALING_LLAMA3 || rope->scaling == ROPE_SCALING_YARN;
+    if (blended && !(rope->low > 0 && rope->high > rope->low && isfinite(rope->high) &&
+                     rope->first_context > 0))
+        return error_set(error, STATUS_FAILED,
+                         "%s: rope scaling from %g to %g in a first context of %lld makes no sense",
+                         name, rope->low, rope->high, (long long)rope->first_context);
+    return rope->scaling == ROPE_SCALING_LONG ? check_factors(config, name, error) : STATUS_OK;
+}
+
+static enum status check_scales(const struct decoder_config *config, const char *name,
+                                struct error *error)
+{
+    const struct {
+        const char *what;
+        double value;
+    } scales[] = {
+        {"attention scale", config->attention_scale},
+        {"attention softcap", config->attention_softcap},
+        {"embedding scale", config->embedding_scale},
+        {"residual scale", config->residual_scale},
+        {"logit scale", config->logit_scale},
+        {"logit softcap", config->logit_softcap},
+        {"rope magnitude", config->rope.magnitude},
+    };
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
+        if (!(scales[i].value >= 0 && scales[i].value <= 1e6))
+            return error_set(error, STATUS_FAILED, "%s: %s %g must lie between 0 and 1e6", name,
+                             scales[i].what, scales[i].value);
+    const struct layer_pattern *patterns[] = {&config->global, &config->unrotated};
+    for (int i = 0; i < 2; i++)
+        if (patterns[i]->every != 0 && !(patterns[i]->every > 0 && patterns[i]->at >= 0 &&
+                                         patterns[i]->at < patterns[i]->every))
+            return error_set(error, STATUS_FAILED, "%s: every %lld-th layer from %lld on?", name,
+                             (long long)patterns[i]->every, (long long)patterns[i]->at);
+    return STATUS_OK;
 }
 
 enum status decoder_config_check(const struct decoder_config *config, const char *name,
@@ -71,6 +153,9 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         {"number of key/value heads", config->kv_heads, 1, config->heads},
         {"head width", config->head_width, 1, ATTENTION_HEAD_WIDTH_MOST},
         {"feed-forward width", config->hidden, 1, 1 << 20},
+        {"attention window", config->window, 0, 1 << 24},
+        {"first context", config->rope.first_context, 0, 1 << 24},
+        {"offset of positions", config->position_offset, 0, 1 << 10},
         {"id of the token that begins a text", config->bos_token, -1, config->vocabulary - 1},
         {"id of the token that ends a text", config->eos_token, -1, config->vocabulary - 1},
     };
@@ -84,18 +169,14 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         return error_set(error, STATUS_FAILED,
                          "%s: %lld query heads cannot share %lld key/value heads evenly", name,
                          (long long)config->heads, (long long)config->kv_heads);
-    if (config->positions == MODEL_POSITIONS_ROTARY && config->head_width % 2 != 0)
-        return error_set(error, STATUS_FAILED,
-                         "%s: rotary positions need an even head width, "
-                         "not %lld",
-                         name, (long long)config->head_width);
     if (!(config->norm_epsilon > 0 && config->norm_epsilon < 1))
         return error_set(error, STATUS_FAILED, "%s: norm epsilon %g must lie between 0 and 1", name,
                          config->norm_epsilon);
-    if (config->positions == MODEL_POSITIONS_ROTARY &&
-        !(config->rope_base > 1 && isfinite(config->rope_base)))
-        return error_set(error, STATUS_FAILED, "%s: rope base %g must be a number above 1", name,
-                         config->rope_base);
+    enum status status = check_scales(config, name, error);
+    if (status == STATUS_OK && config->positions == MODEL_POSITIONS_ROTARY)
+        status = check_rope(config, name, error);
+    if (status != STATUS_OK)
+        return status;
     if (!(config->dropout >= 0 && config->dropout < 1))
         return error_set(error, STATUS_FAILED, "%s: dropout %g must lie in [0, 1)", name,
                          config->dropout);
@@ -106,20 +187,28 @@ struct decoder_size decoder_count(const struct decoder_config *config)
 {
     int64_t queries = config->heads * config->head_width;
     int64_t keys = config->kv_heads * config->head_width;
-    int64_t inputs = config->mlp == MODEL_MLP_SWIGLU ? 2 : 1;
+    int64_t inputs = model_mlp_is_gated(config->mlp) ? 2 : 1;
     int64_t matrices =
         config->width * (2 * queries + 2 * keys) + (inputs + 1) * config->width * config->hidden;
     int64_t norm = config->width * (config->norm == MODEL_NORM_LAYER ? 2 : 1);
     int64_t biases = (config->attention_bias ? queries + 2 * keys : 0) +
                      (config->output_bias ? config->width : 0) +
                      (config->mlp_bias ? inputs * config->hidden + config->width : 0);
+    int64_t norms = config->block == MODEL_BLOCK_SANDWICH ? 4 : 2;
+    int64_t query_norms = 0;
+    if (config->query_norm == MODEL_QUERY_NORM_HEAD)
+        query_norms = 2 * config->head_width;
+    else if (config->query_norm == MODEL_QUERY_NORM_WHOLE)
+        query_norms = queries + keys;
     int64_t table = config->vocabulary * config->width;
-    int64_t positions =
-        config->positions == MODEL_POSITIONS_LEARNED ? config->context * config->width : 0;
+    int64_t positions = config->positions == MODEL_POSITIONS_LEARNED
+                            ? (config->context + config->position_offset) * config->width
+                            : 0;
     struct decoder_size size;
     size.embedding = table * (config->tied ? 1 : 2) + positions;
     size.matrices = config->layers * matrices + table;
-    size.parameters = config->layers * (matrices + 2 * norm + biases) + norm + size.embedding;
+    size.parameters =
+        config->layers * (matrices + norms * norm + query_norms + biases) + norm + size.embedding;
     return size;
 }
 

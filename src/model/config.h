@@ -10,10 +10,56 @@
 
 enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };
 enum model_positions { MODEL_POSITIONS_ROTARY, MODEL_POSITIONS_LEARNED };
-enum model_mlp { MODEL_MLP_SWIGLU, MODEL_MLP_GELU, MODEL_MLP_GELU_TANH };
+/* The first three have a gate beside the activated branch, the others none. */
+enum model_mlp {
+    MODEL_MLP_SWIGLU,
+    MODEL_MLP_GEGLU_TANH,
+    MODEL_MLP_GEGLU,
+    MODEL_MLP_GELU,
+    MODEL_MLP_GELU_TANH,
+    MODEL_MLP_RELU,
+};
+/* How a layer's two branches, f (mixing tokens) and g (feed-forward), join the stream x. */
+enum model_block {
+    MODEL_BLOCK_PRE,      /* x += f(norm x); x += g(norm x) */
+    MODEL_BLOCK_SANDWICH, /* x += norm f(norm x); x += norm g(norm x): Gemma 2 and 3 */
+    MODEL_BLOCK_PARALLEL, /* x += f(norm x) + g(norm' x): GPT-NeoX */
+};
+/* Norms on queries and keys before they are rotated: over each head, or over all heads at once. */
+enum model_query_norm { MODEL_QUERY_NORM_NONE, MODEL_QUERY_NORM_HEAD, MODEL_QUERY_NORM_WHOLE };
+
+/* The layers i with i % every == at; none when every is 0. */
+struct layer_pattern {
+    int64_t every, at;
+};
+
+/* Rotary positions beyond the context that a model was first trained on. The speed of pair j,
+ * base^(-2j/width) radians a position, is divided by `factor`: */
+enum rope_scaling {
+    ROPE_SCALING_NONE,
+    ROPE_SCALING_LINEAR, /* for all pairs ("position interpolation", Chen et al. 2023) */
+    ROPE_SCALING_LLAMA3, /* for slow pairs; fast ones stay, those between are blended */
+    ROPE_SCALING_LONG,   /* by a factor for each pair ("LongRoPE", Ding et al. 2024) */
+    ROPE_SCALING_YARN,   /* blended over pairs by their turns in the first context (Peng 2023) */
+};
+
+#define ROPE_PAIRS_MOST 256
+
+struct rope_config {
+    double base;
+    double local_base; /* of layers with a window; 0: the same */
+    int64_t width;     /* leading values of a head that are rotated; 0: all of them */
+    enum rope_scaling scaling;
+    double factor;
+    double low, high; /* llama3: wavelengths per first context; yarn: turns (beta slow, fast) */
+    int64_t first_context;
+    double magnitude; /* cosines and sines are multiplied with it; 0: 1 */
+    float short_factors[ROPE_PAIRS_MOST], long_factors[ROPE_PAIRS_MOST]; /* long only: the latter
+                                   count for sequences longer than the first context */
+};
 
 struct decoder_config {
-    char family[16];    /* "llama" or "gpt2": the layout that files are written in */
+    char family[16];    /* "llama", "gpt2", ...: how files are laid out (file/families.h) */
     int64_t vocabulary; /* V: rows of the embedding */
     int64_t context;    /* T: longest sequence, in tokens */
     int64_t width;      /* C: residual stream */
@@ -25,7 +71,17 @@ struct decoder_config {
     enum model_norm norm;
     double norm_epsilon;
     enum model_positions positions;
-    double rope_base;
+    int64_t position_offset; /* learned positions: row of the first position */
+    struct rope_config rope;
+    struct layer_pattern unrotated; /* layers without rotary positions */
+    int64_t window;                 /* a token sees at most so many, itself included; 0: all */
+    struct layer_pattern global;    /* layers that see everything in spite of a window */
+    enum model_block block;
+    enum model_query_norm query_norm;
+    double attention_scale;                 /* of query-key products; 0: 1 / sqrt(head_width) */
+    double attention_softcap;               /* c tanh(score / c) instead of the score; 0: off */
+    double embedding_scale, residual_scale; /* of embeddings; of each branch. 0: 1 */
+    double logit_scale, logit_softcap;      /* in this order; 0: off */
     enum model_mlp mlp;
     bool tied;           /* output projection shares the embedding's matrix */
     bool attention_bias; /* on query, key, value */
@@ -41,6 +97,18 @@ struct decoder_config decoder_config_llama(int64_t vocabulary, int64_t context, 
                                            int64_t layers, int64_t heads);
 struct decoder_config decoder_config_gpt2(int64_t vocabulary, int64_t context, int64_t width,
                                           int64_t layers, int64_t heads);
+
+bool model_mlp_is_gated(enum model_mlp mlp);
+bool layer_pattern_has(const struct layer_pattern *pattern, int64_t layer);
+/* How many tokens a query of this layer sees at most; 0: all. */
+int64_t decoder_layer_window(const struct decoder_config *config, int64_t layer);
+/* Values of a head that are rotated. */
+int64_t decoder_rope_width(const struct decoder_config *config);
+/* Radians per position of each rotated pair (width / 2 of them), in a layer with or without a
+ * window, for sequences within or beyond the first context; *magnitude receives the factor of
+ * cosines and sines. */
+void decoder_rope_speeds(const struct decoder_config *config, bool local, bool beyond,
+                         double *speeds, double *magnitude);
 
 /* Checks ranges and divisibility; also bounds every size, so that products cannot overflow. `name`
  * is the file or command that the values came from. */

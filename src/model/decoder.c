@@ -10,6 +10,8 @@
 #include "base/random.h"
 #include "tensor/attention.h"
 
+#define ROTATIONS_LEAST 256 /* positions in a table at first */
+
 /* Naming and declaring. */
 
 static struct parameter *declare(struct decoder *decoder, int64_t layer, const char *name,
@@ -51,6 +53,19 @@ static struct linear declare_linear(struct decoder *decoder, int64_t layer, cons
     return linear;
 }
 
+/* A norm on queries or keys: over a head, or over all of them. */
+static struct decoder_norm declare_query_norm(struct decoder *decoder, int64_t layer,
+                                              const char *name, int64_t heads)
+{
+    const struct decoder_config *c = &decoder->config;
+    struct decoder_norm norm = {0};
+    if (c->query_norm == MODEL_QUERY_NORM_NONE)
+        return norm;
+    int64_t width = c->query_norm == MODEL_QUERY_NORM_HEAD ? c->head_width : heads * c->head_width;
+    norm.weight = &declare(decoder, layer, name, PARAMETER_NORM, 1, width)->weight.tensor;
+    return norm;
+}
+
 static void declare_layer(struct decoder *decoder, int64_t index)
 {
     const struct decoder_config *c = &decoder->config;
@@ -64,34 +79,17 @@ static void declare_layer(struct decoder *decoder, int64_t index)
         declare_linear(decoder, index, "attention.value", keys, c->width, c->attention_bias);
     layer->output =
         declare_linear(decoder, index, "attention.output", c->width, queries, c->output_bias);
+    layer->query_norm = declare_query_norm(decoder, index, "attention.query_norm.weight", c->heads);
+    layer->key_norm = declare_query_norm(decoder, index, "attention.key_norm.weight", c->kv_heads);
+    if (c->block == MODEL_BLOCK_SANDWICH)
+        layer->attention_after = declare_norm(decoder, index, "attention_after");
     layer->mlp_norm = declare_norm(decoder, index, "mlp_norm");
-    if (c->mlp == MODEL_MLP_SWIGLU)
+    if (model_mlp_is_gated(c->mlp))
         layer->gate = declare_linear(decoder, index, "mlp.gate", c->hidden, c->width, c->mlp_bias);
     layer->up = declare_linear(decoder, index, "mlp.up", c->hidden, c->width, c->mlp_bias);
     layer->down = declare_linear(decoder, index, "mlp.down", c->width, c->hidden, c->mlp_bias);
-}
-
-static enum status make_rope(struct decoder *decoder, struct error *error)
-{
-    const struct decoder_config *c = &decoder->config;
-    int64_t half = c->head_width / 2;
-    size_t count = (size_t)(c->context * half);
-    decoder->rope_values = malloc(2 * count * sizeof(float));
-    if (!decoder->rope_values)
-        return error_no_memory(error, 2 * count * sizeof(float));
-    float *cosines = decoder->rope_values, *sines = cosines + count;
-    double speeds[ATTENTION_HEAD_WIDTH_MOST / 2]; /* radians per position */
-    for (int64_t j = 0; j < half; j++)
-        speeds[j] = pow(c->rope_base, -2.0 * (double)j / (double)c->head_width);
-    for (int64_t p = 0; p < c->context; p++) {
-        for (int64_t j = 0; j < half; j++) {
-            double angle = (double)p * speeds[j];
-            cosines[p * half + j] = (float)cos(angle);
-            sines[p * half + j] = (float)sin(angle);
-        }
-    }
-    decoder->rope = (struct rope_table){cosines, sines, c->context, c->head_width};
-    return STATUS_OK;
+    if (c->block == MODEL_BLOCK_SANDWICH)
+        layer->mlp_after = declare_norm(decoder, index, "mlp_after");
 }
 
 enum status decoder_create(const struct decoder_config *config, struct decoder *decoder,
@@ -102,7 +100,7 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
     if (!decoder->layers)
         return error_no_memory(error, (size_t)config->layers * sizeof *decoder->layers);
     enum status status =
-        parameters_create(&decoder->parameters, (int)config->layers * 18 + 8, error);
+        parameters_create(&decoder->parameters, (int)config->layers * 24 + 8, error);
     if (status != STATUS_OK) {
         decoder_free(decoder);
         return status;
@@ -111,21 +109,19 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
         &declare(decoder, -1, "embedding", PARAMETER_EMBEDDING, config->vocabulary, config->width)
              ->weight;
     if (config->positions == MODEL_POSITIONS_LEARNED)
-        decoder->positions =
-            &declare(decoder, -1, "positions", PARAMETER_EMBEDDING, config->context, config->width)
-                 ->weight;
+        decoder->positions = &declare(decoder, -1, "positions", PARAMETER_EMBEDDING,
+                                      config->context + config->position_offset, config->width)
+                                  ->weight;
     for (int64_t i = 0; i < config->layers; i++)
         declare_layer(decoder, i);
     decoder->final_norm = declare_norm(decoder, -1, "final_norm");
-    decoder->head.weight = decoder->embedding;
+    decoder->head.scale = config->logit_scale > 0 ? (float)config->logit_scale : 1.0f;
+    decoder->head.softcap = (float)config->logit_softcap;
+    decoder->head.linear.weight = decoder->embedding;
     if (!config->tied)
-        decoder->head =
+        decoder->head.linear =
             declare_linear(decoder, -1, "head", config->vocabulary, config->width, false);
-    if (config->positions == MODEL_POSITIONS_ROTARY)
-        status = make_rope(decoder, error);
-    if (status != STATUS_OK)
-        decoder_free(decoder);
-    return status;
+    return STATUS_OK;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -164,7 +160,8 @@ void decoder_free(struct decoder *decoder)
 {
     parameters_free(&decoder->parameters);
     free(decoder->layers);
-    free(decoder->rope_values);
+    for (int i = 0; i < ROTATIONS; i++)
+        free(decoder->rope_values[i]);
     *decoder = (struct decoder){0};
 }
 
@@ -174,8 +171,55 @@ void decoder_free(struct decoder *decoder)
 struct layer_context {
     struct attention_shape shape;
     const int32_t *positions;
+    enum decoder_rotation rotation;
     struct decoder_cache *cache; /* NULL while training */
 };
+
+/* Makes the table that a layer kind needs at least `positions` long; kept for later batches. */
+static bool reserve_rotation(struct decoder *decoder, struct tape *tape,
+                             enum decoder_rotation which, int64_t positions)
+{
+    struct rope_table *table = &decoder->rope[which];
+    if (table->positions >= positions)
+        return true;
+    int64_t half = decoder_rope_width(&decoder->config) / 2, room = ROTATIONS_LEAST;
+    while (room < positions)
+        room *= 2;
+    size_t count = (size_t)(room * half);
+    float *cosines = malloc(2 * count * sizeof *cosines), *sines = cosines + count;
+    if (!cosines) {
+        tape->status = error_no_memory(&tape->error, 2 * count * sizeof *cosines);
+        return false;
+    }
+    double speeds[ATTENTION_HEAD_WIDTH_MOST / 2], magnitude;
+    decoder_rope_speeds(&decoder->config, which == ROTATION_LOCAL, which == ROTATION_BEYOND, speeds,
+                        &magnitude);
+    for (int64_t p = 0; p < room; p++) {
+        for (int64_t j = 0; j < half; j++) {
+            double angle = (double)p * speeds[j];
+            cosines[p * half + j] = (float)(magnitude * cos(angle));
+            sines[p * half + j] = (float)(magnitude * sin(angle));
+        }
+    }
+    free(decoder->rope_values[which]);
+    decoder->rope_values[which] = cosines;
+    *table = (struct rope_table){cosines, sines, room, decoder->config.head_width, 2 * half};
+    return true;
+}
+
+/* Chooses rotations for sequences of at most `longest` tokens, and has their tables made. */
+static bool prepare_rotations(struct decoder *decoder, struct tape *tape, int64_t longest,
+                              int64_t positions, enum decoder_rotation *rotation)
+{
+    const struct rope_config *rope = &decoder->config.rope;
+    *rotation = rope->scaling == ROPE_SCALING_LONG && longest > rope->first_context
+                    ? ROTATION_BEYOND
+                    : ROTATION_USUAL;
+    if (decoder->config.positions != MODEL_POSITIONS_ROTARY)
+        return true;
+    return reserve_rotation(decoder, tape, *rotation, positions) &&
+           (rope->local_base == 0 || reserve_rotation(decoder, tape, ROTATION_LOCAL, positions));
+}
 
 static struct tensor *apply_norm(struct tape *tape, const struct decoder *decoder,
                                  const struct decoder_norm *norm, struct tensor *x)
@@ -184,6 +228,24 @@ static struct tensor *apply_norm(struct tape *tape, const struct decoder *decode
     if (decoder->config.norm == MODEL_NORM_RMS)
         return op_rms_norm(tape, x, norm->weight, epsilon);
     return op_layer_norm(tape, x, norm->weight, norm->bias, epsilon);
+}
+
+/* The stream x plus a branch that ends in the linear layer `last`, whose input is `inner`. A plain
+ * sum is made within the product. */
+static struct tensor *join_stream(struct decoder *decoder, struct tape *tape, struct tensor *x,
+                                  struct tensor *inner, const struct linear *last,
+                                  const struct decoder_norm *after)
+{
+    const struct decoder_config *c = &decoder->config;
+    bool dropped = c->dropout > 0 && tape->training, scaled = c->residual_scale > 0;
+    if (!after->weight && !scaled && !dropped)
+        return op_linear(tape, inner, last, x);
+    struct tensor *y = op_linear(tape, inner, last, NULL);
+    if (after->weight)
+        y = apply_norm(tape, decoder, after, y);
+    if (scaled)
+        y = op_scale(tape, y, c->residual_scale);
+    return op_add(tape, x, dropped ? op_dropout(tape, y, c->dropout) : y);
 }
 
 /* Copies new keys or values behind the cache's old ones and returns the whole as a tensor. */
@@ -202,45 +264,84 @@ static struct tensor *join_cache(struct tape *tape, const struct decoder *decode
     return all;
 }
 
-static struct tensor *attention_branch(struct decoder *decoder, struct tape *tape, int64_t index,
-                                       const struct layer_context *context, struct tensor *x)
+/* Queries or keys (B, T, heads * D), normed and rotated as the layer wants it. */
+static struct tensor *place_heads(struct decoder *decoder, struct tape *tape, int64_t index,
+                                  const struct layer_context *context, int64_t heads,
+                                  const struct decoder_norm *norm, struct tensor *x)
+{
+    const struct decoder_config *c = &decoder->config;
+    float epsilon = (float)c->norm_epsilon;
+    int64_t batch = context->shape.batch, length = context->shape.queries;
+    if (c->query_norm == MODEL_QUERY_NORM_WHOLE) {
+        x = op_rms_norm(tape, x, norm->weight, epsilon);
+    } else if (c->query_norm == MODEL_QUERY_NORM_HEAD) {
+        const int64_t apart[] = {batch, length, heads, c->head_width};
+        const int64_t together[] = {batch, length, heads * c->head_width};
+        x = op_rms_norm(tape, op_view(tape, x, 4, apart), norm->weight, epsilon);
+        x = op_view(tape, x, 3, together);
+    }
+    if (c->positions != MODEL_POSITIONS_ROTARY || layer_pattern_has(&c->unrotated, index))
+        return x;
+    bool local = c->rope.local_base > 0 && decoder_layer_window(c, index) > 0;
+    return op_rope(tape, x, heads, context->positions,
+                   &decoder->rope[local ? ROTATION_LOCAL : context->rotation]);
+}
+
+/* Mixes tokens by attention over the normed stream; without the output projection. */
+static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t index,
+                             const struct layer_context *context, struct tensor *normed)
 {
     struct decoder_layer *layer = &decoder->layers[index];
-    struct tensor *normed = apply_norm(tape, decoder, &layer->attention_norm, x);
+    const struct decoder_config *c = &decoder->config;
     struct tensor *q = op_linear(tape, normed, &layer->query, NULL);
     struct tensor *k = op_linear(tape, normed, &layer->key, NULL);
     struct tensor *v = op_linear(tape, normed, &layer->value, NULL);
-    if (decoder->config.positions == MODEL_POSITIONS_ROTARY) {
-        q = op_rope(tape, q, context->positions, &decoder->rope);
-        k = op_rope(tape, k, context->positions, &decoder->rope);
-    }
+    q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, q);
+    k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, k);
     if (context->cache && k && v) {
         k = join_cache(tape, decoder, context->cache, context->cache->keys, index, k);
         v = join_cache(tape, decoder, context->cache, context->cache->values, index, v);
     }
-    struct tensor *mixed = op_attention(tape, q, k, v, &context->shape);
-    if (decoder->config.dropout > 0 && tape->training) {
-        mixed = op_linear(tape, mixed, &layer->output, NULL);
-        return op_add(tape, x, op_dropout(tape, mixed, decoder->config.dropout));
-    }
-    return op_linear(tape, mixed, &layer->output, x);
+    struct attention_shape shape = context->shape;
+    shape.window = decoder_layer_window(c, index);
+    return op_attention(tape, q, k, v, &shape);
 }
 
-static struct tensor *mlp_branch(struct decoder *decoder, struct tape *tape, int64_t index,
-                                 struct tensor *x)
+static enum activation mlp_activation(enum model_mlp mlp)
+{
+    static const enum activation by_mlp[] = {
+        [MODEL_MLP_SWIGLU] = ACTIVATION_SILU,         [MODEL_MLP_GEGLU_TANH] = ACTIVATION_GELU_TANH,
+        [MODEL_MLP_GEGLU] = ACTIVATION_GELU,          [MODEL_MLP_GELU] = ACTIVATION_GELU,
+        [MODEL_MLP_GELU_TANH] = ACTIVATION_GELU_TANH, [MODEL_MLP_RELU] = ACTIVATION_RELU,
+    };
+    return by_mlp[mlp];
+}
+
+/* The feed-forward layer over the normed stream; without the projection back. */
+static struct tensor *feed(struct decoder *decoder, struct tape *tape, int64_t index,
+                           struct tensor *normed)
 {
     struct decoder_layer *layer = &decoder->layers[index];
-    struct tensor *normed = apply_norm(tape, decoder, &layer->mlp_norm, x);
+    enum activation f = mlp_activation(decoder->config.mlp);
     struct tensor *hidden = op_linear(tape, normed, &layer->up, NULL);
-    if (decoder->config.mlp == MODEL_MLP_SWIGLU)
-        hidden = op_swiglu(tape, op_linear(tape, normed, &layer->gate, NULL), hidden);
-    else
-        hidden = op_gelu(tape, hidden, decoder->config.mlp == MODEL_MLP_GELU_TANH);
-    if (decoder->config.dropout > 0 && tape->training) {
-        hidden = op_linear(tape, hidden, &layer->down, NULL);
-        return op_add(tape, x, op_dropout(tape, hidden, decoder->config.dropout));
-    }
-    return op_linear(tape, hidden, &layer->down, x);
+    if (!model_mlp_is_gated(decoder->config.mlp))
+        return op_activate(tape, f, hidden);
+    return op_gated(tape, f, op_linear(tape, normed, &layer->gate, NULL), hidden);
+}
+
+/* Both branches of a layer. */
+static struct tensor *pass_layer(struct decoder *decoder, struct tape *tape, int64_t index,
+                                 const struct layer_context *context, struct tensor *x)
+{
+    struct decoder_layer *layer = &decoder->layers[index];
+    struct tensor *normed = apply_norm(tape, decoder, &layer->attention_norm, x);
+    struct tensor *mixed = attend(decoder, tape, index, context, normed);
+    struct tensor *y =
+        join_stream(decoder, tape, x, mixed, &layer->output, &layer->attention_after);
+    bool parallel = decoder->config.block == MODEL_BLOCK_PARALLEL;
+    normed = apply_norm(tape, decoder, &layer->mlp_norm, parallel ? x : y);
+    return join_stream(decoder, tape, y, feed(decoder, tape, index, normed), &layer->down,
+                       &layer->mlp_after);
 }
 
 static struct tensor *embed(struct decoder *decoder, struct tape *tape,
@@ -252,17 +353,28 @@ static struct tensor *embed(struct decoder *decoder, struct tape *tape,
     if (decoder->positions && !x)
         return NULL;
     x = op_embedding(tape, decoder->embedding, batch->tokens, batch->batch, batch->length, x);
+    if (decoder->config.embedding_scale > 0)
+        x = op_scale(tape, x, decoder->config.embedding_scale);
     if (decoder->config.dropout > 0 && tape->training)
         x = op_dropout(tape, x, decoder->config.dropout);
     return x;
 }
 
-static const int32_t *fill_positions(struct tape *tape, const struct decoder_batch *batch,
-                                     int64_t first)
+/* The positions of a batch's tokens, counted from `first` where it does not say, plus the offset
+ * of learned positions; *most receives one more than the largest. */
+static const int32_t *fill_positions(struct tape *tape, const struct decoder *decoder,
+                                     const struct decoder_batch *batch, int64_t first,
+                                     int64_t *most)
 {
-    int32_t *positions = tape_alloc(tape, (size_t)(batch->batch * batch->length) * sizeof(int32_t));
-    for (int64_t i = 0; positions && i < batch->batch * batch->length; i++)
-        positions[i] = (int32_t)(first + i % batch->length);
+    int64_t count = batch->batch * batch->length, offset = decoder->config.position_offset;
+    int32_t *positions = tape_alloc(tape, (size_t)count * sizeof(int32_t));
+    *most = 0;
+    for (int64_t i = 0; positions && i < count; i++) {
+        positions[i] =
+            batch->positions ? batch->positions[i] : (int32_t)(first + i % batch->length);
+        *most = positions[i] >= *most ? positions[i] + 1 : *most;
+        positions[i] += (int32_t)offset;
+    }
     return positions;
 }
 
@@ -277,7 +389,9 @@ static struct attention_shape base_shape(const struct decoder *decoder,
         .heads = c->heads,
         .kv_heads = c->kv_heads,
         .head_width = c->head_width,
-        .scale = (float)(1.0 / sqrt((double)c->head_width)),
+        .scale = (float)(c->attention_scale > 0 ? c->attention_scale
+                                                : 1.0 / sqrt((double)c->head_width)),
+        .softcap = (float)c->attention_softcap,
         .causal = true,
         .segment_start = batch->segment_start,
     };
@@ -290,8 +404,7 @@ static struct tensor *run_layer(struct decoder *decoder, struct tape *tape, int6
 {
     bool keeps = tape->recording || tape->forward_mode;
     struct arena_mark mark = arena_save(&tape->activations);
-    struct tensor *y = attention_branch(decoder, tape, index, context, x);
-    y = mlp_branch(decoder, tape, index, y);
+    struct tensor *y = pass_layer(decoder, tape, index, context, x);
     if (!y || keeps)
         return y;
     memcpy(x->data, y->data, (size_t)tensor_count(y) * sizeof(float));
@@ -303,8 +416,10 @@ struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch)
 {
     struct layer_context context = {.shape = base_shape(decoder, batch)};
-    context.positions = batch->positions ? batch->positions : fill_positions(tape, batch, 0);
-    if (!context.positions)
+    int64_t most;
+    context.positions = fill_positions(tape, decoder, batch, 0, &most);
+    if (!context.positions ||
+        !prepare_rotations(decoder, tape, batch->length, most, &context.rotation))
         return NULL;
     struct tensor *x = embed(decoder, tape, batch, context.positions);
     for (int64_t i = 0; x && i < decoder->config.layers; i++)
@@ -355,8 +470,12 @@ enum status decoder_extend(struct decoder *decoder, struct tape *tape, struct de
     struct layer_context context = {.shape = base_shape(decoder, &batch), .cache = cache};
     context.shape.keys = cache->length + count;
     context.shape.offset = cache->length;
-    context.positions = fill_positions(tape, &batch, cache->length);
-    struct tensor *x = context.positions ? embed(decoder, tape, &batch, context.positions) : NULL;
+    int64_t most;
+    struct tensor *x = NULL;
+    context.positions = fill_positions(tape, decoder, &batch, cache->length, &most);
+    if (context.positions &&
+        prepare_rotations(decoder, tape, cache->capacity, most, &context.rotation))
+        x = embed(decoder, tape, &batch, context.positions);
     for (int64_t i = 0; x && i < decoder->config.layers; i++)
         x = run_layer(decoder, tape, i, &context, x);
     x = apply_norm(tape, decoder, &decoder->final_norm, x);

@@ -1,5 +1,6 @@
-/* The one decoder. Families differ in configuration only. It runs on a tape: with recording on for
- * training, without for evaluation and generation, where keys and values go through a cache. */
+/* The one decoder. Families differ in configuration only (config.h). It runs on a tape: with
+ * recording on for training, without for evaluation and generation, where keys and values go
+ * through a cache. */
 #ifndef MODEL_DECODER_H
 #define MODEL_DECODER_H
 
@@ -14,11 +15,17 @@ struct decoder_norm {
     struct tensor *weight, *bias; /* bias NULL for RMS norm */
 };
 
+/* What a configuration does not ask for has no weight. */
 struct decoder_layer {
     struct decoder_norm attention_norm, mlp_norm;
+    struct decoder_norm attention_after, mlp_after; /* of a sandwich: on the branches' results */
     struct linear query, key, value, output;
-    struct linear gate, up, down; /* gate unused unless SwiGLU */
+    struct decoder_norm query_norm, key_norm;
+    struct linear gate, up, down;
 };
+
+/* Tables of rotations; they grow with the positions that are asked for. */
+enum decoder_rotation { ROTATION_USUAL, ROTATION_LOCAL, ROTATION_BEYOND, ROTATIONS };
 
 struct decoder {
     struct decoder_config config;
@@ -27,9 +34,9 @@ struct decoder {
     struct weight *positions; /* NULL with rotary positions */
     struct decoder_layer *layers;
     struct decoder_norm final_norm;
-    struct linear head; /* shares the embedding's weight when tied */
-    struct rope_table rope;
-    float *rope_values; /* backing of the table */
+    struct logit_head head; /* shares the embedding's weight when tied */
+    struct rope_table rope[ROTATIONS];
+    float *rope_values[ROTATIONS]; /* backing of the tables */
 };
 
 /* Builds the structure with parameters declared but without values. */

@@ -5,21 +5,26 @@
 static int64_t layer_values(const struct decoder_config *c)
 {
     int64_t queries = c->heads * c->head_width, keys = c->kv_heads * c->head_width;
-    int64_t norms = 2 * (c->width + (c->norm == MODEL_NORM_LAYER ? 2 : 1));
+    int64_t norm = c->width + (c->norm == MODEL_NORM_LAYER ? 2 : 1);
+    int64_t norms = (c->block == MODEL_BLOCK_SANDWICH ? 4 : 2) * norm;
     int64_t attention = 2 * queries + 2 * keys + c->heads + c->width;
-    int64_t mlp = (c->mlp == MODEL_MLP_SWIGLU ? 3 : 2) * c->hidden + c->width;
-    int64_t dropped = c->dropout > 0 ? 4 * c->width : 0;
-    return norms + attention + mlp + dropped;
+    if (c->query_norm != MODEL_QUERY_NORM_NONE)
+        attention += queries + keys + c->heads + c->kv_heads;
+    int64_t mlp = (model_mlp_is_gated(c->mlp) ? 3 : 2) * c->hidden + c->width;
+    int64_t dropped = c->dropout > 0 ? 2 * c->width : 0;
+    int64_t scaled = c->residual_scale > 0 ? 2 * c->width : 0;
+    bool apart = c->dropout > 0 || scaled || c->block == MODEL_BLOCK_SANDWICH;
+    return norms + attention + mlp + dropped + scaled + (apart ? 2 * c->width : 0);
 }
 
 int64_t decoder_activation_bytes(const struct decoder_config *c, int64_t batch, int64_t length)
 {
     int64_t tokens = batch * length, queries = c->heads * c->head_width;
-    int64_t embeddings =
-        c->width * (c->positions == MODEL_POSITIONS_LEARNED ? 2 : 1) + c->width + 3;
+    int64_t embeddings = c->width * (c->positions == MODEL_POSITIONS_LEARNED ? 2 : 1) + c->width +
+                         3 + (c->embedding_scale > 0 ? c->width : 0);
     int64_t forward = tokens * (c->layers * layer_values(c) + embeddings);
     /* Backward holds the gradients around one layer: of the stream twice, and of either branch. */
-    int64_t widest = (c->mlp == MODEL_MLP_SWIGLU ? 3 : 2) * c->hidden;
+    int64_t widest = (model_mlp_is_gated(c->mlp) ? 3 : 2) * c->hidden;
     int64_t mixing = 2 * queries + 2 * c->kv_heads * c->head_width;
     int64_t gradients = tokens * (2 * c->width + (widest > mixing ? widest : mixing));
     int64_t rows = ((int64_t)8 << 20) / c->vocabulary;

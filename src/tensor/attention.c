@@ -38,15 +38,16 @@ static void soften_row(const struct forward_job *job, const struct forward_slab 
     }
     memset(scores + begin, 0, (size_t)(from - begin) * sizeof *scores);
     memset(scores + to, 0, (size_t)(end - to) * sizeof *scores);
-    float most = rows->maximum(to - from, scores + from);
+    attention_cap(job->compute, shape, to - from, scores + from);
+    float slope = attention_slope(shape), most = rows->maximum(to - from, scores + from);
     if (most > state[0]) {
-        float shrink = state[1] > 0 ? expf(shape->scale * (state[0] - most)) : 0.0f;
+        float shrink = state[1] > 0 ? expf(slope * (state[0] - most)) : 0.0f;
         if (state[1] > 0)
             rows->scale(shape->head_width, shrink, out, out);
         state[1] *= shrink;
         state[0] = most;
     }
-    state[1] += rows->exp_sum(to - from, scores + from, shape->scale, state[0], scores + from);
+    state[1] += rows->exp_sum(to - from, scores + from, slope, state[0], scores + from);
 }
 
 static void forward_tile(const struct forward_job *job, const struct forward_slab *slab,
@@ -100,7 +101,8 @@ static void finish_tile(const struct forward_job *job, int64_t b, int64_t head, 
             job->compute->kernels->scale(width, 1.0f / states[i][1], out, out);
         if (job->log_sums)
             job->log_sums[(b * shape->heads + head) * shape->queries + t + i] =
-                states[i][1] > 0 ? shape->scale * states[i][0] + logf(states[i][1]) : 0.0f;
+                states[i][1] > 0 ? attention_slope(shape) * states[i][0] + logf(states[i][1])
+                                 : 0.0f;
     }
 }
 
@@ -217,6 +219,8 @@ static void tangent_row(const struct tangent_job *job, int64_t b, int64_t head, 
         for (int64_t j = begin; j < end; j++) {
             const float *k = in->k + kv_at + j * kv_stride;
             double score = shape->scale * (double)rows->dot(width, in->q + at, k), slope = 0;
+            double bend = shape->softcap > 0 ? tanh(score / (double)shape->softcap) : 0;
+            score = shape->softcap > 0 ? (double)shape->softcap * bend : score;
             if (pass == 0) {
                 most = fmax(most, score);
                 continue;
@@ -226,6 +230,7 @@ static void tangent_row(const struct tangent_job *job, int64_t b, int64_t head, 
             if (in->k_tangent)
                 slope += shape->scale * (double)rows->dot(width, in->q + at,
                                                           in->k_tangent + kv_at + j * kv_stride);
+            slope *= 1 - bend * bend;
             double weight = exp(score - most);
             if (pass == 1) {
                 sum += weight;

@@ -17,6 +17,7 @@ struct attention_shape {
     int64_t batch, queries, keys;
     int64_t heads, kv_heads, head_width; /* kv_heads divides heads; D at most 512 */
     float scale;                         /* of the scores, usually 1 / sqrt(D) */
+    float softcap; /* c tanh(scale score / c) instead of scale score; 0: off */
     bool causal;
     int64_t offset;               /* keys before the first query: a cache's length */
     int64_t window;               /* a query sees this many keys at most, itself included; 0: all */

@@ -33,8 +33,8 @@ static void pack_slab(const struct backward_job *job, struct backward_slab *slab
     attention_pack_across(kernels, job->g->v + at, stride, slab->count, width, slab->values_across);
 }
 
-/* weights = exp(scale * scores - log sum), slopes = weights * (slopes - delta) * scale, both 0
- * where the query does not look. */
+/* weights = exp(scale * scores - log sum), slopes = weights * (slopes - delta) * scale, the latter
+ * times the cap's slope; both 0 where the query does not look. */
 static void make_row(const struct backward_job *job, const struct backward_slab *slab, int64_t head,
                      int64_t t, int64_t begin, int64_t end, float *weights, float *slopes)
 {
@@ -53,9 +53,14 @@ static void make_row(const struct backward_job *job, const struct backward_slab 
     int64_t at = (slab->b * shape->queries + t) * shape->heads * width + head * width;
     float delta = rows->dot(width, job->g->out_gradient + at, job->g->out + at);
     float log_sum = job->g->log_sums[(slab->b * shape->heads + head) * shape->queries + t];
-    rows->exp_sum(to - from, weights + from, shape->scale, log_sum / shape->scale, weights + from);
-    for (int64_t j = from; j < to; j++)
-        slopes[j] = weights[j] * (slopes[j] - delta) * shape->scale;
+    float slope = attention_slope(shape), bend = shape->softcap > 0 ? 1.0f / shape->softcap : 0.0f;
+    attention_cap(job->compute, shape, to - from, weights + from);
+    for (int64_t j = from; j < to; j++) {
+        float part = weights[j] * bend;
+        slopes[j] = (slopes[j] - delta) * shape->scale * (1.0f - part * part);
+    }
+    rows->exp_sum(to - from, weights + from, slope, log_sum / slope, weights + from);
+    rows->multiply(to - from, weights + from, slopes + from, slopes + from);
 }
 
 /* Adds the block's share to the gradients of keys and values: left' x right. */

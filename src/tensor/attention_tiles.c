@@ -38,6 +38,15 @@ void attention_tile_range(const struct attention_shape *shape, int64_t b, int64_
     *end = low < high ? high : 0;
 }
 
+void attention_cap(const struct compute *compute, const struct attention_shape *shape,
+                   int64_t count, float *scores)
+{
+    if (shape->softcap <= 0)
+        return;
+    compute->kernels->scale(count, shape->scale, scores, scores);
+    compute->kernels->softcap(count, shape->softcap, scores, scores);
+}
+
 void attention_pack_across(const struct gemm_kernels *kernels, const float *rows, int64_t stride,
                            int64_t count, int64_t width, float *panels)
 {

@@ -17,6 +17,16 @@ static inline int64_t attention_round_up(int64_t value, int64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
+/* What exponentials multiply scores with, once attention_cap has been over them. */
+static inline float attention_slope(const struct attention_shape *shape)
+{
+    return shape->softcap > 0 ? 1.0f : shape->scale;
+}
+
+/* Raw scores, capped in place where the shape asks for it. */
+void attention_cap(const struct compute *compute, const struct attention_shape *shape,
+                   int64_t count, float *scores);
+
 /* Rows (count, D), `stride` apart, as the transposed right-hand operand: (D, count). */
 void attention_pack_across(const struct gemm_kernels *kernels, const float *rows, int64_t stride,
                            int64_t count, int64_t width, float *panels);

@@ -1,4 +1,5 @@
-/* The feed-forward layer's nonlinearities. */
+/* Functions of single values, alone or as a gate: the feed-forward layer's nonlinearities, gates
+ * of token mixers. */
 #include <string.h>
 
 #include "tensor/ops.h"
@@ -7,8 +8,8 @@
 
 struct activation_node {
     struct tape_node node;
-    struct tensor *x, *up; /* up: SwiGLU only */
-    bool tanh_form;
+    struct tensor *x, *up; /* up: NULL without a gate, else x is the gate */
+    enum activation f;
 };
 
 struct activation_job {
@@ -26,10 +27,10 @@ static void forward_run(void *context, int64_t begin, int64_t end, int thread)
     const struct activation_job *job = context;
     const struct activation_node *n = job->n;
     if (n->up)
-        job->compute->kernels->swiglu(end - begin, n->x->data + begin, n->up->data + begin,
-                                      job->y + begin);
+        job->compute->kernels->gated(end - begin, n->f, n->x->data + begin, n->up->data + begin,
+                                     job->y + begin);
     else
-        job->compute->kernels->gelu(end - begin, n->tanh_form, n->x->data + begin, job->y + begin);
+        job->compute->kernels->activate(end - begin, n->f, n->x->data + begin, job->y + begin);
 }
 
 static void backward_run(void *context, int64_t begin, int64_t end, int thread)
@@ -38,15 +39,15 @@ static void backward_run(void *context, int64_t begin, int64_t end, int thread)
     const struct activation_job *job = context;
     const struct activation_node *n = job->n;
     if (n->up)
-        job->compute->kernels->swiglu_backward(end - begin, n->x->data + begin, n->up->data + begin,
-                                               job->dy + begin, job->dx + begin, job->dup + begin,
-                                               job->add);
+        job->compute->kernels->gated_backward(end - begin, n->f, n->x->data + begin,
+                                              n->up->data + begin, job->dy + begin, job->dx + begin,
+                                              job->dup + begin, job->add);
     else
-        job->compute->kernels->gelu_backward(end - begin, n->tanh_form, n->x->data + begin,
-                                             job->dy + begin, job->dx + begin, job->add);
+        job->compute->kernels->activate_backward(end - begin, n->f, n->x->data + begin,
+                                                 job->dy + begin, job->dx + begin, job->add);
 }
 
-static void gelu_back(struct tape *tape, struct tape_node *node)
+static void activate_back(struct tape *tape, struct tape_node *node)
 {
     struct activation_node *n = (struct activation_node *)node;
     struct activation_job job = {.compute = tape->compute, .n = n, .dy = node->output->gradient};
@@ -65,7 +66,7 @@ static void merge(struct tape *tape, const float *share, struct tensor *tensor, 
 
 /* Gate and up are made for this op alone, so as a rule neither has a gradient yet; the kernel
  * writes both at once, and where only one is wanted the other goes to memory that is given back. */
-static void swiglu_back(struct tape *tape, struct tape_node *node)
+static void gated_back(struct tape *tape, struct tape_node *node)
 {
     struct activation_node *n = (struct activation_node *)node;
     struct activation_job job = {.compute = tape->compute, .n = n, .dy = node->output->gradient};
@@ -98,7 +99,7 @@ static void activation_tangent(struct tape *tape, const struct activation_node *
     size_t bytes = (size_t)count * sizeof(float);
     memset(out->tangent, 0, bytes);
     if (!n->up) {
-        kernels->gelu_backward(count, n->tanh_form, n->x->data, n->x->tangent, out->tangent, false);
+        kernels->activate_backward(count, n->f, n->x->data, n->x->tangent, out->tangent, false);
         return;
     }
     float *gate = tape_take(tape, bytes), *up = tape_take(tape, bytes),
@@ -106,7 +107,7 @@ static void activation_tangent(struct tape *tape, const struct activation_node *
     if (gate && up && ones) {
         for (int64_t i = 0; i < count; i++)
             ones[i] = 1.0f;
-        kernels->swiglu_backward(count, n->x->data, n->up->data, ones, gate, up, false);
+        kernels->gated_backward(count, n->f, n->x->data, n->up->data, ones, gate, up, false);
         for (int64_t i = 0; i < count; i++)
             out->tangent[i] = (n->x->tangent ? gate[i] * n->x->tangent[i] : 0) +
                               (n->up->tangent ? up[i] * n->up->tangent[i] : 0);
@@ -138,14 +139,15 @@ static struct tensor *activation_op(struct tape *tape, const struct activation_n
     return y;
 }
 
-struct tensor *op_swiglu(struct tape *tape, struct tensor *gate, struct tensor *up)
+struct tensor *op_gated(struct tape *tape, enum activation f, struct tensor *gate,
+                        struct tensor *up)
 {
-    struct activation_node plain = {.x = gate, .up = up};
-    return gate && up ? activation_op(tape, &plain, swiglu_back) : NULL;
+    struct activation_node plain = {.x = gate, .up = up, .f = f};
+    return gate && up ? activation_op(tape, &plain, gated_back) : NULL;
 }
 
-struct tensor *op_gelu(struct tape *tape, struct tensor *x, bool tanh_form)
+struct tensor *op_activate(struct tape *tape, enum activation f, struct tensor *x)
 {
-    struct activation_node plain = {.x = x, .tanh_form = tanh_form};
-    return x ? activation_op(tape, &plain, gelu_back) : NULL;
+    struct activation_node plain = {.x = x, .f = f};
+    return x ? activation_op(tape, &plain, activate_back) : NULL;
 }

@@ -1,4 +1,4 @@
-/* Sums and dropout: what happens on the residual stream. */
+/* Sums, scales, views and dropout: what happens on the residual stream. */
 #include <string.h>
 
 #include "base/random.h"
@@ -55,6 +55,91 @@ struct tensor *op_add(struct tape *tape, struct tensor *a, struct tensor *b)
         n->b = b;
     }
     return out;
+}
+
+struct scale_node {
+    struct tape_node node;
+    struct tensor *x;
+    float factor;
+};
+
+struct scale_job {
+    const struct compute *compute;
+    const float *in;
+    float *out;
+    float factor;
+    bool add;
+};
+
+static void scale_run(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct scale_job *job = context;
+    if (job->add)
+        job->compute->kernels->axpy(end - begin, job->factor, job->in + begin, job->out + begin);
+    else
+        job->compute->kernels->scale(end - begin, job->factor, job->in + begin, job->out + begin);
+}
+
+static void scale_back(struct tape *tape, struct tape_node *node)
+{
+    struct scale_node *n = (struct scale_node *)node;
+    struct scale_job job = {
+        .compute = tape->compute, .in = node->output->gradient, .factor = n->factor};
+    job.out = tape_gradient(tape, n->x, &job.add);
+    if (job.out)
+        thread_pool_for(tape->compute->pool, tensor_count(n->x), GRAIN, scale_run, &job);
+}
+
+struct tensor *op_scale(struct tape *tape, struct tensor *x, double factor)
+{
+    struct tensor *y = x ? tape_tensor_like(tape, x) : NULL;
+    if (!y)
+        return NULL;
+    struct scale_job job = {tape->compute, x->data, y->data, (float)factor, false};
+    thread_pool_for(tape->compute->pool, tensor_count(y), GRAIN, scale_run, &job);
+    const struct tensor *const inputs[] = {x};
+    if (tape_carries(tape, inputs, 1) && tape_tangent(tape, y)) {
+        job.in = x->tangent;
+        job.out = y->tangent;
+        thread_pool_for(tape->compute->pool, tensor_count(y), GRAIN, scale_run, &job);
+    }
+    if (tape_records(tape, inputs, 1)) {
+        struct scale_node *n = tape_push(tape, sizeof *n, y, scale_back);
+        if (!n)
+            return NULL;
+        n->x = x;
+        n->factor = (float)factor;
+    }
+    return y;
+}
+
+struct view_node {
+    struct tape_node node;
+    struct tensor *x;
+};
+
+static void view_back(struct tape *tape, struct tape_node *node)
+{
+    struct view_node *n = (struct view_node *)node;
+    tape_hand_over(tape, node->output, n->x);
+}
+
+struct tensor *op_view(struct tape *tape, struct tensor *x, int rank, const int64_t *shape)
+{
+    struct tensor *y = x ? tape_alloc(tape, sizeof *y) : NULL;
+    if (!y)
+        return NULL;
+    *y = (struct tensor){.rank = rank, .data = x->data, .tangent = x->tangent};
+    memcpy(y->shape, shape, (size_t)rank * sizeof *shape);
+    const struct tensor *const inputs[] = {x};
+    if (tape_records(tape, inputs, 1)) {
+        struct view_node *n = tape_push(tape, sizeof *n, y, view_back);
+        if (!n)
+            return NULL;
+        n->x = x;
+    }
+    return y;
 }
 
 struct dropout_node {

@@ -7,6 +7,7 @@ struct rope_node {
     struct tensor *x;
     const int32_t *position;
     const struct rope_table *table;
+    int64_t heads;
 };
 
 struct rope_job {
@@ -14,7 +15,7 @@ struct rope_job {
     const struct rope_table *table;
     const int32_t *position;
     float *values;
-    int64_t columns;
+    int64_t heads;
     float sign;
 };
 
@@ -22,21 +23,22 @@ static void rotate_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct rope_job *job = context;
-    int64_t half = job->table->head_width / 2;
+    int64_t half = job->table->width / 2, width = job->table->head_width;
     for (int64_t r = begin; r < end; r++) {
         const float *cosines = job->table->cosines + job->position[r] * half;
         const float *sines = job->table->sines + job->position[r] * half;
-        for (int64_t j = 0; j < job->columns; j += 2 * half)
+        for (int64_t h = 0; h < job->heads; h++)
             job->compute->kernels->rotate(half, cosines, sines, job->sign,
-                                          job->values + r * job->columns + j);
+                                          job->values + (r * job->heads + h) * width);
     }
 }
 
 static void rotate_all(const struct compute *compute, const struct rope_node *n, float *values,
                        float sign)
 {
-    struct rope_job job = {compute, n->table, n->position, values, tensor_columns(n->x), sign};
-    thread_pool_for(compute->pool, tensor_rows(n->x), 32, rotate_rows, &job);
+    struct rope_job job = {compute, n->table, n->position, values, n->heads, sign};
+    int64_t rows = tensor_count(n->x) / (n->heads * n->table->head_width);
+    thread_pool_for(compute->pool, rows, 32, rotate_rows, &job);
 }
 
 static void rope_back(struct tape *tape, struct tape_node *node)
@@ -46,7 +48,7 @@ static void rope_back(struct tape *tape, struct tape_node *node)
     tape_hand_over(tape, node->output, n->x);
 }
 
-struct tensor *op_rope(struct tape *tape, struct tensor *x, const int32_t *position,
+struct tensor *op_rope(struct tape *tape, struct tensor *x, int64_t heads, const int32_t *position,
                        const struct rope_table *table)
 {
     struct tensor *y = x ? tape_alloc(tape, sizeof *y) : NULL;
@@ -55,7 +57,7 @@ struct tensor *op_rope(struct tape *tape, struct tensor *x, const int32_t *posit
     *y = (struct tensor){.rank = x->rank, .data = x->data, .tangent = x->tangent};
     for (int i = 0; i < x->rank; i++)
         y->shape[i] = x->shape[i];
-    struct rope_node plain = {.x = x, .position = position, .table = table};
+    struct rope_node plain = {.x = x, .position = position, .table = table, .heads = heads};
     rotate_all(tape->compute, &plain, y->data, 1.0f);
     if (tape->forward_mode && y->tangent)
         rotate_all(tape->compute, &plain, y->tangent, 1.0f);

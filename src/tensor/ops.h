@@ -19,17 +19,19 @@ struct tensor *op_rms_norm(struct tape *tape, struct tensor *x, struct tensor *w
 struct tensor *op_layer_norm(struct tape *tape, struct tensor *x, struct tensor *weight,
                              struct tensor *bias, float epsilon);
 
-/* Cosines and sines of positions 0..positions-1 for heads of width D, each (positions, D / 2). */
+/* Cosines and sines of positions 0..positions-1 for heads of width D, of which the first W values
+ * are rotated, each (positions, W / 2). */
 struct rope_table {
     const float *cosines, *sines;
     int64_t positions;
-    int64_t head_width;
+    int64_t head_width, width; /* D, W */
 };
 
-/* Rotates each head of x (rows, heads * D) by its row's position; position[row] < table positions.
- * Pair (j, j + D/2), as in Hugging Face files. Works in place: x's values are overwritten, and the
+/* Rotates each head of x (..., heads * D) or (..., heads, D) by its token's position; there is a
+ * position for each `heads * D` values of x, below the table's positions. Pair (j, j + W/2), as in
+ * Hugging Face files. Works in place: x's values are overwritten, and the
  * op that made x must not need its own output for its backward. */
-struct tensor *op_rope(struct tape *tape, struct tensor *x, const int32_t *position,
+struct tensor *op_rope(struct tape *tape, struct tensor *x, int64_t heads, const int32_t *position,
                        const struct rope_table *table);
 
 /* Softmax attention; see tensor/attention.h for the shape's fields and masks. q (B, T, H * D), k
@@ -37,11 +39,18 @@ struct tensor *op_rope(struct tape *tape, struct tensor *x, const int32_t *posit
 struct tensor *op_attention(struct tape *tape, struct tensor *q, struct tensor *k, struct tensor *v,
                             const struct attention_shape *shape);
 
-/* silu(gate) * up, same shapes. */
-struct tensor *op_swiglu(struct tape *tape, struct tensor *gate, struct tensor *up);
+/* f(gate) * up, same shapes: SwiGLU with SiLU, GEGLU with GELU (Shazeer 2020). */
+struct tensor *op_gated(struct tape *tape, enum activation f, struct tensor *gate,
+                        struct tensor *up);
 
-/* x * Phi(x): exact, or the tanh approximation that GPT-2 uses. */
-struct tensor *op_gelu(struct tape *tape, struct tensor *x, bool tanh_form);
+struct tensor *op_activate(struct tape *tape, enum activation f, struct tensor *x);
+
+/* factor * x. */
+struct tensor *op_scale(struct tape *tape, struct tensor *x, double factor);
+
+/* x under another shape of as many values (outermost first): nothing is copied, and the gradient
+ * is handed on. x itself must not be used by other ops. */
+struct tensor *op_view(struct tape *tape, struct tensor *x, int rank, const int64_t *shape);
 
 struct tensor *op_add(struct tape *tape, struct tensor *a, struct tensor *b);
 

@@ -6,16 +6,38 @@
 #include "weight/ops.h"
 
 #define LOGIT_VALUES ((int64_t)8 << 20) /* logits that exist at a time */
+#define SLOPE_VALUES 1024
 
 struct chunk_job {
     const struct compute *compute;
     const struct loss_target *target;
+    const struct logit_head *head;
     int64_t begin, vocabulary;
     float *logits;
     const float *tangents;   /* of the logits, or NULL */
     double *losses, *slopes; /* per row of the chunk */
     bool gradient;
 };
+
+/* Turns finished logits y into exp(y - log_sum) - [y is the target's], times the slope of what
+ * logit_finish did to them. */
+static void loss_slopes(const struct chunk_job *job, float log_sum, int32_t id, float *logits)
+{
+    const struct row_kernels *kernels = job->compute->kernels;
+    float cap = job->head->softcap, kept[SLOPE_VALUES];
+    for (int64_t at = 0; at < job->vocabulary; at += SLOPE_VALUES) {
+        int64_t count = job->vocabulary - at < SLOPE_VALUES ? job->vocabulary - at : SLOPE_VALUES;
+        if (cap > 0)
+            memcpy(kept, logits + at, (size_t)count * sizeof *kept);
+        kernels->exp_sum(count, logits + at, 1.0f, log_sum, logits + at);
+        if (id >= at && id < at + count)
+            logits[id] -= 1.0f;
+        for (int64_t j = 0; cap > 0 && j < count; j++)
+            logits[at + j] *= 1.0f - kept[j] / cap * (kept[j] / cap);
+    }
+    if (job->head->scale != 1)
+        kernels->scale(job->vocabulary, job->head->scale, logits, logits);
+}
 
 static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
 {
@@ -33,6 +55,7 @@ static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
             memset(logits, 0, (size_t)job->vocabulary * sizeof *logits);
             continue;
         }
+        logit_finish(job->compute, job->head, logits);
         int32_t id = job->target->ids[row];
         float log_sum = kernels->log_sum_exp(job->vocabulary, logits);
         float loss = log_sum - logits[id];
@@ -41,8 +64,7 @@ static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
             job->target->losses[row] = loss;
         if (!job->gradient && !job->tangents)
             continue;
-        kernels->exp_sum(job->vocabulary, logits, 1.0f, log_sum, logits);
-        logits[id] -= 1.0f;
+        loss_slopes(job, log_sum, id, logits);
         if (job->tangents)
             job->slopes[i] =
                 (double)weight *
@@ -105,12 +127,13 @@ struct loss_sums {
     double loss, slope;
 };
 
-static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct linear *head,
+static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct logit_head *head,
                        const struct loss_target *target, bool records, bool carries,
                        struct loss_sums *sums)
 {
+    const struct linear *linear = &head->linear;
     int64_t rows = tensor_rows(hidden), columns = tensor_columns(hidden);
-    int64_t vocabulary = head->weight->rows, most = LOGIT_VALUES / vocabulary;
+    int64_t vocabulary = linear->weight->rows, most = LOGIT_VALUES / vocabulary;
     most = most < 64 ? 64 : most;
     most = most < rows ? most : rows;
     /* Buffers for a power of two of rows: a smaller last batch finds those of the others. */
@@ -119,8 +142,11 @@ static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct li
         room *= 2;
     size_t bytes = (size_t)(room * vocabulary) * sizeof(float);
     size_t row_bytes = (size_t)room * 2 * sizeof(double);
-    struct chunk_job job = {
-        .compute = tape->compute, .target = target, .vocabulary = vocabulary, .gradient = records};
+    struct chunk_job job = {.compute = tape->compute,
+                            .target = target,
+                            .head = head,
+                            .vocabulary = vocabulary,
+                            .gradient = records};
     job.logits = tape_take(tape, bytes);
     job.losses = tape_take(tape, row_bytes);
     job.slopes = job.losses ? job.losses + most : NULL;
@@ -130,11 +156,11 @@ static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct li
     for (int64_t begin = 0; tape->status == STATUS_OK && begin < rows; begin += most) {
         int64_t count = rows - begin < most ? rows - begin : most;
         const float *x = hidden->data + begin * columns;
-        linear_logits(tape->compute, hidden, begin, count, head, job.logits);
+        linear_rows(tape->compute, x, count, linear, job.logits);
         if (carries)
             linear_tangent(tape->compute, x,
-                           hidden->tangent ? hidden->tangent + begin * columns : NULL, count, head,
-                           NULL, tangents);
+                           hidden->tangent ? hidden->tangent + begin * columns : NULL, count,
+                           linear, NULL, tangents);
         job.begin = begin;
         job.tangents = tangents;
         thread_pool_for(tape->compute->pool, count, 4, chunk_rows, &job);
@@ -143,7 +169,7 @@ static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct li
             sums->slope += job.slopes[i];
         }
         if (records)
-            chunk_back(tape, head, job.logits, x, count,
+            chunk_back(tape, linear, job.logits, x, count,
                        gradient ? gradient + begin * columns : NULL, hidden_add);
     }
     tape_give(tape, tangents, bytes);
@@ -152,13 +178,13 @@ static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct li
     return tape->status == STATUS_OK;
 }
 
-struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden, const struct linear *head,
-                                const struct loss_target *target)
+struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden,
+                                const struct logit_head *head, const struct loss_target *target)
 {
     struct tensor *loss = hidden ? tape_tensor(tape, 0, NULL) : NULL;
     if (!loss)
         return NULL;
-    const struct tensor *const inputs[] = {hidden, &head->weight->tensor, head->bias};
+    const struct tensor *const inputs[] = {hidden, &head->linear.weight->tensor, head->linear.bias};
     bool records = tape_records(tape, inputs, 3), carries = tape_carries(tape, inputs, 3);
     struct loss_sums sums = {0, 0};
     if (!run_chunks(tape, hidden, head, target, records, carries, &sums))

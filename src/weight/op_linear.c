@@ -158,9 +158,26 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
     return y;
 }
 
-void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,
-                   int64_t count, const struct linear *head, float *out)
+void logit_finish(const struct compute *compute, const struct logit_head *head, float *logits)
 {
-    multiply(compute, hidden->data + begin * head->weight->columns, count, head->weight,
-             head->bias ? head->bias->data : NULL, NULL, out);
+    int64_t count = head->linear.weight->rows;
+    if (head->scale != 1)
+        compute->kernels->scale(count, head->scale, logits, logits);
+    if (head->softcap > 0)
+        compute->kernels->softcap(count, head->softcap, logits, logits);
+}
+
+void linear_rows(struct compute *compute, const float *x, int64_t rows, const struct linear *layer,
+                 float *out)
+{
+    multiply(compute, x, rows, layer->weight, layer->bias ? layer->bias->data : NULL, NULL, out);
+}
+
+void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,
+                   int64_t count, const struct logit_head *head, float *out)
+{
+    const struct linear *linear = &head->linear;
+    linear_rows(compute, hidden->data + begin * linear->weight->columns, count, linear, out);
+    for (int64_t i = 0; i < count; i++)
+        logit_finish(compute, head, out + i * linear->weight->rows);
 }

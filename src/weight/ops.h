@@ -24,6 +24,13 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
 struct tensor *op_embedding(struct tape *tape, struct weight *table, const int32_t *ids,
                             int64_t batch, int64_t length, struct tensor *sum);
 
+/* The output projection: logits = c tanh(scale (h W' + bias) / c), or without the cap when c is 0.
+ */
+struct logit_head {
+    struct linear linear;
+    float scale, softcap;
+};
+
 /* What to predict at each row of the hidden states. */
 struct loss_target {
     const int32_t *ids;   /* (rows), each in [0, V); ignored where the weight is 0 */
@@ -36,17 +43,24 @@ struct loss_target {
  * whole batch never exist at once. hidden (..., C), head (V, C). Returns one value. When the tape
  * records, the gradients of head and hidden are made in the same pass, for a gradient of 1 at the
  * loss: it must be what tape_backward starts from, other terms go into `scale` and `weights`. */
-struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden, const struct linear *head,
-                                const struct loss_target *target);
+struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden,
+                                const struct logit_head *head, const struct loss_target *target);
 
 /* Forward mode of a linear layer: out (rows, O) = x' W' + x dW' + bias' + add; x_tangent and add
  * may be NULL, and the layer's tangents zero. */
 void linear_tangent(struct compute *compute, const float *x, const float *x_tangent, int64_t rows,
                     const struct linear *layer, const float *add, float *out);
 
+/* out (rows, O) = x (rows, I) W' + bias, outside of any tape. */
+void linear_rows(struct compute *compute, const float *x, int64_t rows, const struct linear *layer,
+                 float *out);
+
+/* Scale and cap of one row of raw logits, in place. */
+void logit_finish(const struct compute *compute, const struct logit_head *head, float *logits);
+
 /* Logits of the rows [begin, begin + count) of hidden (..., C), written to out (count, V). No
  * gradients. */
 void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,
-                   int64_t count, const struct linear *head, float *out);
+                   int64_t count, const struct logit_head *head, float *out);
 
 #endif

@@ -20,7 +20,9 @@ static void reference_row(const struct attention_shape *s, const double *const *
         double score = 0;
         for (int64_t d = 0; d < width; d++)
             score += q[d] * k[d];
-        weights[j] = exp(score * s->scale);
+        score *= s->scale;
+        score = s->softcap > 0 ? s->softcap * tanh(score / s->softcap) : score;
+        weights[j] = exp(score);
         sum += weights[j];
     }
     for (int64_t j = begin; j < end; j++)
@@ -67,6 +69,7 @@ static void test_shapes(struct compute *compute)
         {2, 20, 20, 4, 2, 8, .scale = 0.3f},
         {1, 7, 40, 2, 2, 16, .scale = 0.2f, .causal = true, .offset = 33},
         {1, 31, 31, 2, 1, 10, .scale = 0.3f, .causal = true, .window = 6},
+        {2, 21, 21, 2, 1, 10, .scale = 0.9f, .softcap = 1.5f, .causal = true},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check_shape(compute, &shapes[i]);
@@ -112,6 +115,8 @@ static void long_sequences_match(void **state)
         1, 70, 1100, 2, 1, 8, .scale = 0.5f, .causal = true, .offset = 1030};
     check_shape(&compute, &s);
     s.window = 300;
+    check_shape(&compute, &s);
+    s.softcap = 2;
     check_shape(&compute, &s);
     s = (struct attention_shape){1, 9, 300, 1, 1, 200, .scale = 0.1f, .causal = false};
     check_shape(&compute, &s);

@@ -135,15 +135,36 @@ static double gelu_tanh(double x)
     return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
 }
 
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+/* Variants 0 to 4: the activations; 5 to 9: the same as gates; then a sum, a scale, a view. */
+enum { ACTIVATIONS = 5, VARIANT_ADD = 2 * ACTIVATIONS, VARIANT_SCALE, VARIANT_VIEW, VARIANTS };
+
+static double activation_of(enum activation f, double x)
+{
+    const double values[] = {
+        [ACTIVATION_SILU] = x * sigmoid(x),    [ACTIVATION_GELU] = gelu_exact(x),
+        [ACTIVATION_GELU_TANH] = gelu_tanh(x), [ACTIVATION_RELU] = x > 0 ? x : 0,
+        [ACTIVATION_SIGMOID] = sigmoid(x),
+    };
+    return values[f];
+}
+
 static void activation_reference(const void *argument, const double *const *in, double *out)
 {
     const struct shape *s = argument;
     for (int64_t i = 0; i < s->rows * s->columns; i++) {
         double x = in[0][i];
-        out[i] = s->variant == 0   ? x / (1 + exp(-x)) * in[1][i]
-                 : s->variant == 1 ? gelu_exact(x)
-                 : s->variant == 2 ? gelu_tanh(x)
-                                   : x + in[1][i];
+        if (s->variant < VARIANT_ADD)
+            out[i] = activation_of((enum activation)(s->variant % ACTIVATIONS), x) *
+                     (s->variant < ACTIVATIONS ? 1 : in[1][i]);
+        else
+            out[i] = s->variant == VARIANT_ADD     ? x + in[1][i]
+                     : s->variant == VARIANT_SCALE ? -1.75 * x
+                                                   : activation_of(ACTIVATION_SILU, x);
     }
 }
 
@@ -151,19 +172,27 @@ static struct tensor *activation_build(struct tape *tape, const void *argument,
                                        struct tensor *const *in)
 {
     const struct shape *s = argument;
-    if (s->variant == 0)
-        return op_swiglu(tape, in[0], in[1]);
-    return s->variant == 3 ? op_add(tape, in[0], in[1]) : op_gelu(tape, in[0], s->variant == 2);
+    if (s->variant < ACTIVATIONS)
+        return op_activate(tape, (enum activation)s->variant, in[0]);
+    if (s->variant < VARIANT_ADD)
+        return op_gated(tape, (enum activation)(s->variant - ACTIVATIONS), in[0], in[1]);
+    if (s->variant == VARIANT_ADD)
+        return op_add(tape, in[0], in[1]);
+    if (s->variant == VARIANT_SCALE)
+        return op_scale(tape, in[0], -1.75);
+    int64_t shape[] = {1, tensor_count(in[0])};
+    struct tensor *view = op_view(tape, op_activate(tape, ACTIVATION_SILU, in[0]), 2, shape);
+    return op_view(tape, view, 1, shape + 1);
 }
 
 static void test_activations(struct compute *compute)
 {
-    const char *const names[] = {"swiglu", "gelu", "gelu tanh", "add"};
-    for (int variant = 0; variant < 4; variant++)
+    for (int variant = 0; variant < VARIANTS; variant++)
         for (int64_t count = 1; count < 9000; count = count * 3 + 10) {
             struct shape s = {.rows = 1, .columns = count, .variant = variant};
-            check_op(compute, &(struct check_op){.name = names[variant],
-                                                 .inputs = variant % 3 == 0 ? 2 : 1,
+            bool two = variant >= ACTIVATIONS && variant <= VARIANT_ADD;
+            check_op(compute, &(struct check_op){.name = "activation",
+                                                 .inputs = two ? 2 : 1,
                                                  .counts = {count, count},
                                                  .scales = {2},
                                                  .outputs = count,
@@ -173,16 +202,18 @@ static void test_activations(struct compute *compute)
         }
 }
 
-/* Rotary positions: 2 heads of width `outputs`, rows at positions 3, 2, 1, 0, 3, ... */
+/* Rotary positions: 2 heads of width `outputs`, of which `variant` values are rotated, rows at
+ * positions 3, 2, 1, 0, 3, ... */
 
 static void rope_reference(const void *argument, const double *const *in, double *out)
 {
     const struct shape *s = argument;
-    int64_t width = s->outputs, half = width / 2;
+    int64_t width = s->outputs, half = s->variant / 2;
+    memcpy(out, in[0], (size_t)(s->rows * s->columns) * sizeof *out);
     for (int64_t r = 0; r < s->rows; r++)
         for (int64_t h = 0; h < 2; h++)
             for (int64_t j = 0; j < half; j++) {
-                double angle = (double)(3 - r % 4) * pow(100, -2.0 * (double)j / (double)width);
+                double angle = (double)(3 - r % 4) * pow(100, -(double)j / (double)half);
                 int64_t at = r * 2 * width + h * width + j;
                 double a = in[0][at], b = in[0][at + half];
                 out[at] = a * cos(angle) - b * sin(angle);
@@ -193,28 +224,29 @@ static void rope_reference(const void *argument, const double *const *in, double
 static struct tensor *rope_build(struct tape *tape, const void *argument, struct tensor *const *in)
 {
     const struct shape *s = argument;
-    int64_t half = s->outputs / 2;
+    int64_t half = s->variant / 2;
     float *cosines = tape_alloc(tape, (size_t)(4 * half) * sizeof(float));
     float *sines = tape_alloc(tape, (size_t)(4 * half) * sizeof(float));
     int32_t *position = tape_alloc(tape, (size_t)s->rows * sizeof(int32_t));
     struct rope_table *table = tape_alloc(tape, sizeof *table);
     for (int64_t i = 0; i < 4 * half; i++) {
-        double angle =
-            (double)(i / half) * pow(100, -2.0 * (double)(i % half) / (double)s->outputs);
+        double angle = (double)(i / half) * pow(100, -(double)(i % half) / (double)half);
         cosines[i] = (float)cos(angle);
         sines[i] = (float)sin(angle);
     }
     for (int64_t r = 0; r < s->rows; r++)
         position[r] = (int32_t)(3 - r % 4);
-    *table = (struct rope_table){cosines, sines, 4, s->outputs};
-    return op_rope(tape, as_matrix(in[0], s->rows, 2 * s->outputs), position, table);
+    *table = (struct rope_table){cosines, sines, 4, s->outputs, s->variant};
+    return op_rope(tape, as_matrix(in[0], s->rows, 2 * s->outputs), 2, position, table);
 }
 
 static void test_rope(struct compute *compute)
 {
     for (int64_t rows = 1; rows < 80; rows = rows * 4 + 1)
         for (int64_t width = 2; width < 70; width = width * 3 + 4) {
-            struct shape s = {.rows = rows, .columns = 2 * width, .outputs = width};
+            int rotated = (int)(rows % 2 ? width : (width / 2 + 1) / 2 * 2);
+            struct shape s = {
+                .rows = rows, .columns = 2 * width, .outputs = width, .variant = rotated};
             check_op(compute, &(struct check_op){.name = "rope",
                                                  .inputs = 1,
                                                  .counts = {rows * 2 * width},
@@ -267,7 +299,8 @@ static void test_embedding(struct compute *compute)
         }
 }
 
-/* Cross-entropy: row r predicts 5 r modulo V, with weight 0 on every third row. */
+/* Cross-entropy: row r predicts 5 r modulo V, with weight 0 on every third row. With `flag` the
+ * logits are scaled and capped. */
 
 static void loss_reference(const void *argument, const double *const *in, double *out)
 {
@@ -280,6 +313,8 @@ static void loss_reference(const void *argument, const double *const *in, double
             logits[o] = 0;
             for (int64_t j = 0; j < s->columns; j++)
                 logits[o] += in[0][r * s->columns + j] * in[1][o * s->columns + j];
+            if (s->flag)
+                logits[o] = 3 * tanh(0.7 * logits[o] / 3);
             sum += exp(logits[o]);
         }
         out[0] += 0.25 * weight * (log(sum) - logits[r * 5 % s->outputs]);
@@ -304,16 +339,19 @@ static struct tensor *loss_build(struct tape *tape, const void *argument, struct
         memset(in[1]->gradient, 0, (size_t)tensor_count(in[1]) * sizeof(float));
         weight->tensor.gradient = in[1]->gradient;
     }
-    struct linear head = {weight, NULL};
+    struct logit_head head = {{weight, NULL}, s->flag ? 0.7f : 1.0f, s->flag ? 3.0f : 0.0f};
     struct loss_target target = {.ids = ids, .weights = weights, .scale = 0.25};
     return op_cross_entropy(tape, as_matrix(in[0], s->rows, s->columns), &head, &target);
 }
 
 static void test_cross_entropy(struct compute *compute)
 {
-    const int64_t sizes[][3] = {{1, 1, 2}, {3, 7, 5}, {17, 19, 33}, {66, 20, 300}};
-    for (int i = 0; i < 4; i++) {
-        struct shape s = {.rows = sizes[i][0], .columns = sizes[i][1], .outputs = sizes[i][2]};
+    const int64_t sizes[][3] = {{1, 1, 2}, {3, 7, 5}, {17, 19, 33}, {66, 20, 300}, {5, 6, 2100}};
+    for (int i = 0; i < 10; i++) {
+        struct shape s = {.rows = sizes[i / 2][0],
+                          .columns = sizes[i / 2][1],
+                          .outputs = sizes[i / 2][2],
+                          .flag = i % 2};
         check_op(compute, &(struct check_op){.name = "cross-entropy",
                                              .inputs = 2,
                                              .counts = {s.rows * s.columns, s.outputs * s.columns},
@@ -334,7 +372,7 @@ static void loss_in_chunks_equals_loss_at_once(void **state)
     float *hidden = check_normal(1, rows * columns, 1);
     float *matrix = check_normal(2, vocabulary * columns, 1);
     struct weight weight = weight_over_f32(matrix, vocabulary, columns);
-    struct linear head = {&weight, NULL};
+    struct logit_head head = {{&weight, NULL}, 1, 0};
     int32_t *ids = calloc((size_t)rows, sizeof *ids);
     struct loss_target target = {.ids = ids, .scale = 1};
     struct tape tape;

@@ -15,6 +15,16 @@ struct norm_row {
     bool centered;       /* layer norm: the mean depends on x */
 };
 
+/* Functions of one value. GELU is x Phi(x), exact or by GPT-2's tanh approximation; SiLU x times
+ * the sigmoid of x. */
+enum activation {
+    ACTIVATION_SILU,
+    ACTIVATION_GELU,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_RELU,
+    ACTIVATION_SIGMOID,
+};
+
 /* One AdamW update of a run of values (Loshchilov and Hutter 2019). */
 struct adamw_update {
     float rate; /* learning rate */
@@ -46,13 +56,16 @@ struct row_kernels {
     void (*norm_backward)(int64_t n, const struct norm_row *row, const float *dy, float *dx,
                           bool add, float *weight_gradient, float *bias_gradient);
 
-    /* out = silu(gate) * up; and its gradients, overwritten or added to. */
-    void (*swiglu)(int64_t n, const float *gate, const float *up, float *out);
-    void (*swiglu_backward)(int64_t n, const float *gate, const float *up, const float *dy,
-                            float *gate_gradient, float *up_gradient, bool add);
-    void (*gelu)(int64_t n, bool tanh_form, const float *x, float *y);
-    void (*gelu_backward)(int64_t n, bool tanh_form, const float *x, const float *dy, float *dx,
-                          bool add);
+    /* y = f(x), and its gradient, overwritten or added to. */
+    void (*activate)(int64_t n, enum activation f, const float *x, float *y);
+    void (*activate_backward)(int64_t n, enum activation f, const float *x, const float *dy,
+                              float *dx, bool add);
+    /* out = f(gate) * up; and its gradients, overwritten or added to. */
+    void (*gated)(int64_t n, enum activation f, const float *gate, const float *up, float *out);
+    void (*gated_backward)(int64_t n, enum activation f, const float *gate, const float *up,
+                           const float *dy, float *gate_gradient, float *up_gradient, bool add);
+    /* y = cap tanh(x / cap); in place allowed. Its slope is 1 - (y / cap)^2. */
+    void (*softcap)(int64_t n, float cap, const float *x, float *y);
 
     /* Rotates pairs (x[j], x[j + half]) by angles given as cosine and sine; sign -1 turns back. */
     void (*rotate)(int64_t half, const float *cosines, const float *sines, float sign, float *x);

@@ -251,55 +251,6 @@ VECTOR sigmoid_lanes(lanes_f32 x)
     return 1.0f / (1.0f + exp_lanes(-x));
 }
 
-static void swiglu(int64_t n, const float *gate, const float *up, float *out)
-{
-    int64_t i = 0;
-    for (; i + NATIVE <= n; i += NATIVE)
-        *(lanes_f32 *)(out + i) = load(gate + i) * sigmoid_lanes(load(gate + i)) * load(up + i);
-    if (i < n) {
-        lanes_f32 g = load_rest(gate + i, n - i), u = load_rest(up + i, n - i);
-        store_rest(out + i, g * sigmoid_lanes(g) * u, n - i);
-    }
-}
-
-/* Gradients of NATIVE values, added to what the arguments of the same name hold. */
-static inline __attribute__((always_inline)) void swiglu_slopes(lanes_f32 g, lanes_f32 u,
-                                                                lanes_f32 d,
-                                                                lanes_f32 *gate_gradient,
-                                                                lanes_f32 *up_gradient)
-{
-    lanes_f32 s = sigmoid_lanes(g);
-    *up_gradient += d * g * s;
-    *gate_gradient += d * u * s * (1.0f + g * (1.0f - s));
-}
-
-static void swiglu_backward(int64_t n, const float *gate, const float *up, const float *dy,
-                            float *gate_gradient, float *up_gradient, bool adds)
-{
-    int64_t i = 0;
-    for (; i + NATIVE <= n; i += NATIVE) {
-        lanes_f32 slope = {0}, share = {0};
-        if (adds) {
-            slope = load(gate_gradient + i);
-            share = load(up_gradient + i);
-        }
-        swiglu_slopes(load(gate + i), load(up + i), load(dy + i), &slope, &share);
-        *(lanes_f32 *)(gate_gradient + i) = slope;
-        *(lanes_f32 *)(up_gradient + i) = share;
-    }
-    if (i < n) {
-        lanes_f32 slope = {0}, share = {0};
-        if (adds) {
-            slope = load_rest(gate_gradient + i, n - i);
-            share = load_rest(up_gradient + i, n - i);
-        }
-        swiglu_slopes(load_rest(gate + i, n - i), load_rest(up + i, n - i),
-                      load_rest(dy + i, n - i), &slope, &share);
-        store_rest(gate_gradient + i, slope, n - i);
-        store_rest(up_gradient + i, share, n - i);
-    }
-}
-
 /* The normal distribution function: Abramowitz and Stegun 7.1.26, from the small tail, so that it
  * stays accurate for negative x. `density` is exp(-x^2 / 2). */
 VECTOR normal_lanes(lanes_f32 x, lanes_f32 density)
@@ -332,32 +283,169 @@ VECTOR gelu_slope_lanes(bool tanh_form, lanes_f32 x)
     return normal_lanes(x, density) + x * density * 0.39894228f;
 }
 
-static void gelu(int64_t n, bool tanh_form, const float *x, float *y)
+VECTOR activate_lanes(enum activation f, lanes_f32 x)
+{
+    switch (f) {
+    case ACTIVATION_SILU:
+        return x * sigmoid_lanes(x);
+    case ACTIVATION_GELU:
+        return gelu_lanes(false, x);
+    case ACTIVATION_GELU_TANH:
+        return gelu_lanes(true, x);
+    case ACTIVATION_RELU:
+        return (lanes_f32)(~(x <= 0.0f) & (lanes_i32)x); /* NaN stays NaN */
+    case ACTIVATION_SIGMOID:
+        break;
+    }
+    return sigmoid_lanes(x);
+}
+
+VECTOR slope_lanes(enum activation f, lanes_f32 x)
+{
+    lanes_f32 s = sigmoid_lanes(x);
+    switch (f) {
+    case ACTIVATION_SILU:
+        return s * (1.0f + x * (1.0f - s));
+    case ACTIVATION_GELU:
+        return gelu_slope_lanes(false, x);
+    case ACTIVATION_GELU_TANH:
+        return gelu_slope_lanes(true, x);
+    case ACTIVATION_RELU:
+        return (lanes_f32)(~(x <= 0.0f) & (lanes_i32)(x * 0.0f + 1.0f));
+    case ACTIVATION_SIGMOID:
+        break;
+    }
+    return s * (1.0f - s);
+}
+
+/* Each loop is made once for every function, so that none of them asks which one within it. */
+#define FOR_ACTIVATION(f, body)                                                                    \
+    switch (f) {                                                                                   \
+    case ACTIVATION_SILU:                                                                          \
+        body(ACTIVATION_SILU);                                                                     \
+        break;                                                                                     \
+    case ACTIVATION_GELU:                                                                          \
+        body(ACTIVATION_GELU);                                                                     \
+        break;                                                                                     \
+    case ACTIVATION_GELU_TANH:                                                                     \
+        body(ACTIVATION_GELU_TANH);                                                                \
+        break;                                                                                     \
+    case ACTIVATION_RELU:                                                                          \
+        body(ACTIVATION_RELU);                                                                     \
+        break;                                                                                     \
+    case ACTIVATION_SIGMOID:                                                                       \
+        body(ACTIVATION_SIGMOID);                                                                  \
+        break;                                                                                     \
+    }
+
+static inline __attribute__((always_inline)) void activate_all(int64_t n, enum activation f,
+                                                               const float *x, float *y)
 {
     int64_t i = 0;
     for (; i + NATIVE <= n; i += NATIVE)
-        *(lanes_f32 *)(y + i) = gelu_lanes(tanh_form, load(x + i));
+        *(lanes_f32 *)(y + i) = activate_lanes(f, load(x + i));
     if (i < n)
-        store_rest(y + i, gelu_lanes(tanh_form, load_rest(x + i, n - i)), n - i);
+        store_rest(y + i, activate_lanes(f, load_rest(x + i, n - i)), n - i);
 }
 
-static void gelu_backward(int64_t n, bool tanh_form, const float *x, const float *dy, float *dx,
-                          bool adds)
+static void activate(int64_t n, enum activation f, const float *x, float *y)
+{
+#define BODY(kind) activate_all(n, kind, x, y)
+    FOR_ACTIVATION(f, BODY)
+#undef BODY
+}
+
+static inline __attribute__((always_inline)) void
+activate_all_backward(int64_t n, enum activation f, const float *x, const float *dy, float *dx,
+                      bool adds)
 {
     int64_t i = 0;
     for (; i + NATIVE <= n; i += NATIVE) {
-        lanes_f32 slope = load(dy + i) * gelu_slope_lanes(tanh_form, load(x + i));
+        lanes_f32 slope = load(dy + i) * slope_lanes(f, load(x + i));
         if (adds)
             slope += load(dx + i);
         *(lanes_f32 *)(dx + i) = slope;
     }
     if (i < n) {
-        lanes_f32 slope =
-            load_rest(dy + i, n - i) * gelu_slope_lanes(tanh_form, load_rest(x + i, n - i));
+        lanes_f32 slope = load_rest(dy + i, n - i) * slope_lanes(f, load_rest(x + i, n - i));
         if (adds)
             slope += load_rest(dx + i, n - i);
         store_rest(dx + i, slope, n - i);
     }
+}
+
+static void activate_backward(int64_t n, enum activation f, const float *x, const float *dy,
+                              float *dx, bool adds)
+{
+#define BODY(kind) activate_all_backward(n, kind, x, dy, dx, adds)
+    FOR_ACTIVATION(f, BODY)
+#undef BODY
+}
+
+static inline __attribute__((always_inline)) void
+gated_all(int64_t n, enum activation f, const float *gate, const float *up, float *out)
+{
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE)
+        *(lanes_f32 *)(out + i) = activate_lanes(f, load(gate + i)) * load(up + i);
+    if (i < n)
+        store_rest(out + i,
+                   activate_lanes(f, load_rest(gate + i, n - i)) * load_rest(up + i, n - i), n - i);
+}
+
+static void gated(int64_t n, enum activation f, const float *gate, const float *up, float *out)
+{
+#define BODY(kind) gated_all(n, kind, gate, up, out)
+    FOR_ACTIVATION(f, BODY)
+#undef BODY
+}
+
+static inline __attribute__((always_inline)) void
+gated_all_backward(int64_t n, enum activation f, const float *gate, const float *up,
+                   const float *dy, float *gate_gradient, float *up_gradient, bool adds)
+{
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE) {
+        lanes_f32 g = load(gate + i), d = load(dy + i);
+        lanes_f32 slope = d * load(up + i) * slope_lanes(f, g), share = d * activate_lanes(f, g);
+        if (adds) {
+            slope += load(gate_gradient + i);
+            share += load(up_gradient + i);
+        }
+        *(lanes_f32 *)(gate_gradient + i) = slope;
+        *(lanes_f32 *)(up_gradient + i) = share;
+    }
+    if (i < n) {
+        lanes_f32 g = load_rest(gate + i, n - i), d = load_rest(dy + i, n - i);
+        lanes_f32 slope = d * load_rest(up + i, n - i) * slope_lanes(f, g);
+        lanes_f32 share = d * activate_lanes(f, g);
+        if (adds) {
+            slope += load_rest(gate_gradient + i, n - i);
+            share += load_rest(up_gradient + i, n - i);
+        }
+        store_rest(gate_gradient + i, slope, n - i);
+        store_rest(up_gradient + i, share, n - i);
+    }
+}
+
+static void gated_backward(int64_t n, enum activation f, const float *gate, const float *up,
+                           const float *dy, float *gate_gradient, float *up_gradient, bool adds)
+{
+#define BODY(kind) gated_all_backward(n, kind, gate, up, dy, gate_gradient, up_gradient, adds)
+    FOR_ACTIVATION(f, BODY)
+#undef BODY
+}
+
+/* tanh(u) = 2 sigmoid(2 u) - 1. */
+static void softcap(int64_t n, float cap, const float *x, float *y)
+{
+    float twice = 2.0f / cap;
+    int64_t i = 0;
+    for (; i + NATIVE <= n; i += NATIVE)
+        *(lanes_f32 *)(y + i) = cap * (2.0f * sigmoid_lanes(twice * load(x + i)) - 1.0f);
+    if (i < n)
+        store_rest(y + i, cap * (2.0f * sigmoid_lanes(twice * load_rest(x + i, n - i)) - 1.0f),
+                   n - i);
 }
 
 static void rotate(int64_t half, const float *cosines, const float *sines, float sign, float *x)
@@ -421,10 +509,11 @@ const struct row_kernels JOIN(row_kernels_, SUFFIX) = {
     .log_sum_exp = log_sum_exp,
     .norm = norm,
     .norm_backward = norm_backward,
-    .swiglu = swiglu,
-    .swiglu_backward = swiglu_backward,
-    .gelu = gelu,
-    .gelu_backward = gelu_backward,
+    .activate = activate,
+    .activate_backward = activate_backward,
+    .gated = gated,
+    .gated_backward = gated_backward,
+    .softcap = softcap,
     .rotate = rotate,
     .adamw = adamw,
     .momentum = momentum,
