@@ -1,219 +1,45 @@
-/* Hugging Face folders: config.json and model.safetensors, for the Llama and GPT-2 classes. */
-#include <math.h>
+/* Hugging Face folders: the tensors, of one file or several, and what lies beside them. What
+ * config.json says is in huggingface_config.c. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "file/families.h"
 #include "file/kinds.h"
 #include "weight/formats.h"
 
-#define CONFIG_LIMIT ((uint64_t)16 << 20)
-
-static enum status read_json(const char *path, json_t **root, struct error *error)
-{
-    struct buffer text = {0};
-    *root = NULL;
-    enum status status = file_read(path, CONFIG_LIMIT, &text, error);
-    json_error_t problem;
-    if (status == STATUS_OK) {
-        *root = json_loadb(text.data ? text.data : "", text.length, 0, &problem);
-        if (!json_is_object(*root)) {
-            status = error_set(error, STATUS_FAILED, "%s:%d: %s", path, *root ? 1 : problem.line,
-                               *root ? "not a JSON object" : problem.text);
-            json_decref(*root);
-            *root = NULL;
-        }
-    }
-    buffer_free(&text);
-    return status;
-}
-
-static int64_t get_int(const json_t *root, const char *key, int64_t fallback)
-{
-    const json_t *value = json_object_get(root, key);
-    return json_is_integer(value) ? json_integer_value(value) : fallback;
-}
-
-static double get_real(const json_t *root, const char *key, double fallback)
-{
-    const json_t *value = json_object_get(root, key);
-    return json_is_number(value) ? json_number_value(value) : fallback;
-}
-
-/* Ids may be given as a list, of which the first counts. */
-static int64_t get_token(const json_t *root, const char *key)
-{
-    const json_t *value = json_object_get(root, key);
-    if (json_is_array(value))
-        value = json_array_get(value, 0);
-    return json_is_integer(value) ? json_integer_value(value) : -1;
-}
-
-/* Rotations other than the plain ones would load and compute something else. `rope` is NULL or what
- * stands under rope_scaling or rope_parameters. */
-static enum status check_rope(const json_t *root, const json_t *rope, const char *path,
-                              struct error *error)
-{
-    const char *type = json_string_value(json_object_get(rope, "rope_type"));
-    if (!type)
-        type = json_string_value(json_object_get(rope, "type"));
-    if (json_is_object(rope) && type && strcmp(type, "default") != 0)
-        return error_set(error, STATUS_FAILED,
-                         "%s: scaled rotary positions ('%.40s') are not supported", path, type);
-    double part = get_real(rope, "partial_rotary_factor", 1);
-    if (part != 1 || get_real(root, "partial_rotary_factor", 1) != 1)
-        return error_set(error, STATUS_FAILED,
-                         "%s: rotary positions on a part of a head are not supported", path);
-    return STATUS_OK;
-}
-
-static enum status read_llama(const json_t *root, const char *path, struct decoder_config *c,
-                              struct error *error)
-{
-    int64_t width = get_int(root, "hidden_size", 0),
-            heads = get_int(root, "num_attention_heads", 0);
-    *c = decoder_config_llama(get_int(root, "vocab_size", 0),
-                              get_int(root, "max_position_embeddings", 2048), width,
-                              get_int(root, "num_hidden_layers", 0), heads);
-    c->kv_heads = get_int(root, "num_key_value_heads", heads);
-    c->head_width = get_int(root, "head_dim", heads > 0 ? width / heads : 0);
-    c->hidden = get_int(root, "intermediate_size", 0);
-    c->norm_epsilon = get_real(root, "rms_norm_eps", 1e-6);
-    const json_t *rope = json_object_get(root, "rope_parameters");
-    c->rope.base = get_real(root, "rope_theta", get_real(rope, "rope_theta", 10000.0));
-    c->tied = json_is_true(json_object_get(root, "tie_word_embeddings"));
-    c->attention_bias = c->output_bias = json_is_true(json_object_get(root, "attention_bias"));
-    c->mlp_bias = json_is_true(json_object_get(root, "mlp_bias"));
-    enum status status = check_rope(root, rope, path, error);
-    if (status == STATUS_OK)
-        status = check_rope(root, json_object_get(root, "rope_scaling"), path, error);
-    if (status != STATUS_OK)
-        return status;
-    const char *act = json_string_value(json_object_get(root, "hidden_act"));
-    if (act && strcmp(act, "silu") != 0)
-        return error_set(error, STATUS_FAILED, "%s: activation '%s' is not supported", path, act);
-    return STATUS_OK;
-}
-
-static enum status read_gpt2(const json_t *root, const char *path, struct decoder_config *c,
-                             struct error *error)
-{
-    *c = decoder_config_gpt2(get_int(root, "vocab_size", 0), get_int(root, "n_positions", 1024),
-                             get_int(root, "n_embd", 0), get_int(root, "n_layer", 0),
-                             get_int(root, "n_head", 0));
-    c->hidden = get_int(root, "n_inner", 4 * c->width);
-    c->norm_epsilon = get_real(root, "layer_norm_epsilon", 1e-5);
-    c->tied = !json_is_false(json_object_get(root, "tie_word_embeddings"));
-    if (json_is_false(json_object_get(root, "scale_attn_weights")) ||
-        json_is_true(json_object_get(root, "scale_attn_by_inverse_layer_idx")) ||
-        json_is_true(json_object_get(root, "add_cross_attention")))
-        return error_set(error, STATUS_FAILED,
-                         "%s: GPT-2 with another attention than the usual is not supported", path);
-    const char *act = json_string_value(json_object_get(root, "activation_function"));
-    if (act && strcmp(act, "gelu") == 0)
-        c->mlp = MODEL_MLP_GELU;
-    else if (act && strcmp(act, "gelu_new") != 0 && strcmp(act, "gelu_pytorch_tanh") != 0)
-        return error_set(error, STATUS_FAILED, "%s: activation '%s' is not supported", path, act);
-    return STATUS_OK;
-}
-
-enum status huggingface_read_config(const char *path, struct decoder_config *config,
-                                    struct error *error)
-{
-    json_t *root;
-    enum status status = read_json(path, &root, error);
-    if (status != STATUS_OK)
-        return status;
-    const char *type = json_string_value(json_object_get(root, "model_type"));
-    if (type && strcmp(type, "llama") == 0)
-        status = read_llama(root, path, config, error);
-    else if (type && strcmp(type, "gpt2") == 0)
-        status = read_gpt2(root, path, config, error);
-    else
-        status = error_set(error, STATUS_FAILED, "%s: model type '%.40s' is not supported", path,
-                           type ? type : "");
-    if (status == STATUS_OK) {
-        config->bos_token = get_token(root, "bos_token_id");
-        config->eos_token = get_token(root, "eos_token_id");
-        status = decoder_config_check(config, path, error);
-    }
-    json_decref(root);
-    return status;
-}
-
-static json_t *token_or_null(int64_t id)
-{
-    return id >= 0 ? json_integer(id) : json_null();
-}
-
-static json_t *llama_config(const struct decoder_config *c)
-{
-    return json_pack(
-        "{s:[s],s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:I,s:f,s:f,s:b,s:b,s:b,s:f,s:s}",
-        "architectures", "LlamaForCausalLM", "model_type", "llama", "vocab_size",
-        (json_int_t)c->vocabulary, "hidden_size", (json_int_t)c->width, "intermediate_size",
-        (json_int_t)c->hidden, "num_hidden_layers", (json_int_t)c->layers, "num_attention_heads",
-        (json_int_t)c->heads, "num_key_value_heads", (json_int_t)c->kv_heads, "head_dim",
-        (json_int_t)c->head_width, "hidden_act", "silu", "max_position_embeddings",
-        (json_int_t)c->context, "rms_norm_eps", c->norm_epsilon, "rope_theta", c->rope.base,
-        "tie_word_embeddings", c->tied, "attention_bias", c->attention_bias, "mlp_bias",
-        c->mlp_bias, "initializer_range", 0.02, "torch_dtype", "float32");
-}
-
-static json_t *gpt2_config(const struct decoder_config *c)
-{
-    const char *act = c->mlp == MODEL_MLP_GELU ? "gelu" : "gelu_new";
-    return json_pack("{s:[s],s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:f,s:f,s:f,s:f,s:b,s:s}",
-                     "architectures", "GPT2LMHeadModel", "model_type", "gpt2", "vocab_size",
-                     (json_int_t)c->vocabulary, "n_positions", (json_int_t)c->context, "n_ctx",
-                     (json_int_t)c->context, "n_embd", (json_int_t)c->width, "n_layer",
-                     (json_int_t)c->layers, "n_head", (json_int_t)c->heads, "n_inner",
-                     (json_int_t)c->hidden, "activation_function", act, "layer_norm_epsilon",
-                     c->norm_epsilon, "resid_pdrop", c->dropout, "embd_pdrop", c->dropout,
-                     "attn_pdrop", 0.0, "tie_word_embeddings", c->tied, "torch_dtype", "float32");
-}
-
-static enum status write_json(json_t *root, const char *path, struct error *error)
-{
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(root);
-    if (!text)
-        return error_no_memory(error, 4096);
-    enum status status = file_write_atomic(path, text, strlen(text), error);
-    free(text);
-    return status;
-}
-
-enum status huggingface_write_config(const struct decoder_config *config, const char *path,
-                                     struct error *error)
-{
-    enum status status = model_check_expressible(config, false, path, error);
-    if (status != STATUS_OK)
-        return status;
-    bool gpt2 = strcmp(config->family, "gpt2") == 0;
-    json_t *root = gpt2 ? gpt2_config(config) : llama_config(config);
-    json_object_set_new(root, "bos_token_id", token_or_null(config->bos_token));
-    json_object_set_new(root, "eos_token_id", token_or_null(config->eos_token));
-    return write_json(root, path, error);
-}
-
 /* Loading. */
+
+/* Files of the base classes leave the first word of the names out, as GPT-2's own do. */
+static const struct safetensors_entry *find_entry(const struct model *model, const char *name,
+                                                  const char **path)
+{
+    const char *rest = strchr(name, '.');
+    for (int whole = 1; whole >= 0; whole--)
+        for (int64_t i = 0; i < model->shard_count; i++) {
+            const char *wanted = whole ? name : rest ? rest + 1 : NULL;
+            const struct safetensors_entry *entry =
+                wanted ? safetensors_find(&model->shards[i], wanted) : NULL;
+            if (entry) {
+                *path = model->shards[i].path;
+                return entry;
+            }
+        }
+    return NULL;
+}
 
 static enum status find_stored(const struct model *model, const struct parameter *parameter,
                                struct stored_tensor *stored, struct error *error)
 {
-    const struct name_table *table = names_huggingface(model->decoder.config.family);
-    stored->rule = names_find(table, parameter->name, stored->name, sizeof stored->name);
-    const char *name = stored->rule ? stored->name : parameter->name;
-    const struct safetensors_entry *entry =
-        stored->rule ? safetensors_find(&model->safetensors, name) : NULL;
-    if (!entry && stored->rule && strncmp(name, "transformer.", 12) == 0)
-        entry = safetensors_find(&model->safetensors, name + 12); /* GPT-2's own files */
+    const struct family *family = family_by_name(model->decoder.config.family);
+    bool known = names_find(family->huggingface, &model->decoder, parameter, &stored->group);
+    const char *name = known ? stored->group.stored : parameter->name,
+               *path = model->shards[0].path;
+    const struct safetensors_entry *entry = known ? find_entry(model, name, &path) : NULL;
     if (!entry)
-        return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing",
-                         model->safetensors.path, name);
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing", path, name);
     if (entry->rank > 2)
-        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has %d axes",
-                         model->safetensors.path, name, entry->rank);
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has %d axes", path, name,
+                         entry->rank);
     snprintf(stored->name, sizeof stored->name, "%s", entry->name);
     stored->format = entry->format;
     stored->data = entry->data;
@@ -232,24 +58,91 @@ static bool ends_with(const char *text, const char *ending)
  * output projection once more. */
 static bool is_spare(const struct decoder_config *c, const char *name)
 {
-    if (strcmp(c->family, "gpt2") == 0 &&
-        (ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias")))
-        return true;
-    return ends_with(name, ".rotary_emb.inv_freq") ||
-           (c->tied && strcmp(name, "lm_head.weight") == 0);
+    static const char *const buffers[] = {".attn.bias", ".attn.masked_bias", ".attention.bias",
+                                          ".attention.masked_bias", ".rotary_emb.inv_freq"};
+    bool fused = strcmp(c->family, "gpt2") == 0 || strcmp(c->family, "gptneox") == 0;
+    for (size_t i = fused ? 0 : 4; i < sizeof buffers / sizeof *buffers; i++)
+        if (ends_with(name, buffers[i]))
+            return true;
+    return c->tied &&
+           (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "embed_out.weight") == 0);
 }
 
-static enum status bind_file(struct model *model, bool train, struct error *error)
+static enum status bind_files(struct model *model, bool train, struct error *error)
 {
-    const struct safetensors *file = &model->safetensors;
     struct table used = {0};
-    enum status status = model_bind_all(model, file->path, find_stored, train, &used, error);
-    for (int64_t i = 0; i < file->count && status == STATUS_OK; i++) {
-        const char *name = file->entries[i].name;
-        if (!table_find(&used, name, strlen(name)) && !is_spare(&model->decoder.config, name))
-            status = model_unused_tensor(file->path, name, error);
+    enum status status =
+        model_bind_all(model, model->shards[0].path, find_stored, train, &used, error);
+    for (int64_t s = 0; s < model->shard_count && status == STATUS_OK; s++) {
+        const struct safetensors *file = &model->shards[s];
+        for (int64_t i = 0; i < file->count && status == STATUS_OK; i++) {
+            const char *name = file->entries[i].name;
+            if (!table_find(&used, name, strlen(name)) && !is_spare(&model->decoder.config, name))
+                status = model_unused_tensor(file->path, name, error);
+        }
     }
     table_free(&used);
+    return status;
+}
+
+/* Opens one more file of the folder. */
+static enum status open_shard(struct model *model, const char *folder, const char *name,
+                              struct error *error)
+{
+    char *path = file_join(folder, name);
+    struct safetensors *more =
+        realloc(model->shards, (size_t)(model->shard_count + 1) * sizeof *more);
+    enum status status = STATUS_OK;
+    if (more)
+        model->shards = more;
+    if (!path || !more)
+        status = error_no_memory(error, sizeof *more);
+    else
+        status = safetensors_open(path, &more[model->shard_count], error);
+    model->shard_count += status == STATUS_OK;
+    free(path);
+    return status;
+}
+
+/* A name of a file in the folder itself: an index may not lead elsewhere. */
+static bool is_file_name(const char *name)
+{
+    return name && *name && name[0] != '.' && !strchr(name, '/');
+}
+
+/* model.safetensors, or the files that model.safetensors.index.json lists. */
+static enum status open_weights(struct model *model, const char *folder, struct error *error)
+{
+    char *index_path = file_join(folder, "model.safetensors.index.json");
+    if (!index_path)
+        return error_no_memory(error, strlen(folder));
+    json_t *root = NULL;
+    struct table opened = {0};
+    enum status status = STATUS_OK;
+    if (!file_exists(index_path)) {
+        status = open_shard(model, folder, "model.safetensors", error);
+    } else {
+        status = huggingface_read_json(index_path, &root, error);
+        const char *key;
+        json_t *value;
+        json_object_foreach(json_object_get(root, "weight_map"), key, value)
+        {
+            const char *name = json_string_value(value);
+            if (status == STATUS_OK && !is_file_name(name))
+                status = error_set(error, STATUS_FAILED, "%s: '%.80s' is in no file of the folder",
+                                   index_path, key);
+            if (status != STATUS_OK || table_find(&opened, name, strlen(name)))
+                continue;
+            status = table_put(&opened, name, strlen(name), 1)
+                         ? open_shard(model, folder, name, error)
+                         : error_no_memory(error, 64);
+        }
+        if (status == STATUS_OK && model->shard_count == 0)
+            status = error_set(error, STATUS_FAILED, "%s: lists no files", index_path);
+    }
+    table_free(&opened);
+    json_decref(root);
+    free(index_path);
     return status;
 }
 
@@ -278,81 +171,86 @@ enum status model_load_folder(const char *folder, bool train, struct model *mode
                               struct error *error)
 {
     char *config_path = file_join(folder, "config.json");
-    char *weights_path = file_join(folder, "model.safetensors");
     struct decoder_config config;
     enum status status = STATUS_OK;
-    if (!config_path || !weights_path)
+    if (!config_path)
         status = error_no_memory(error, strlen(folder));
     if (status == STATUS_OK)
         status = huggingface_read_config(config_path, &config, error);
     if (status == STATUS_OK)
-        status = safetensors_open(weights_path, &model->safetensors, error);
+        status = open_weights(model, folder, error);
     if (status == STATUS_OK)
         status = decoder_create(&config, &model->decoder, error);
     if (status == STATUS_OK)
-        status = bind_file(model, train, error);
+        status = bind_files(model, train, error);
     if (status == STATUS_OK)
         status = load_tokenizer(model, folder, error);
     free(config_path);
-    free(weights_path);
     return status;
 }
 
 /* Saving. */
 
-/* The stored form of the tensor that `first` is (the first part of): rows joined, transposed. */
-static float *gather(const struct model *model, int first, const struct name_rule *rule,
-                     int64_t *rows, int64_t *columns, struct arena *arena)
+/* The stored form of a group of parameters, in f32. */
+static float *gather(const struct name_group *group, struct arena *arena)
 {
-    const struct parameters *parameters = &model->decoder.parameters;
-    const struct parameter *p = &parameters->items[first];
-    int64_t in = p->weight.columns, out = p->weight.rows * rule->parts;
-    bool vector = p->rank == 1, turned = rule->form == NAME_TRANSPOSED;
+    const struct parameter *first = group->parts[0];
+    int64_t in = first->rank == 1 ? 1 : first->weight.columns, out = names_stored_outputs(group);
+    bool turned = group->rule->form == NAME_TRANSPOSED;
+    float less = group->rule->form == NAME_LESS_ONE ? 1.0f : 0.0f;
     float *values = arena_alloc(arena, (size_t)(in * out) * sizeof(float));
     float *row = arena_alloc(arena, (size_t)in * sizeof(float));
     if (!values || !row)
         return NULL;
-    /* Query, key and value follow one another; between them lie their biases. */
-    int step = rule->parts > 1 && model->decoder.config.attention_bias ? 2 : 1;
-    for (int64_t r = 0; r < out; r++) {
-        const struct parameter *part = &parameters->items[first + step * (int)(r / p->weight.rows)];
-        weight_unpack_row(&part->weight, r % p->weight.rows, 0, in, row);
-        for (int64_t j = 0; j < in; j++)
-            values[turned ? j * out + r : r * in + j] = row[j];
+    for (int i = 0; i < group->count; i++) {
+        const struct parameter *part = group->parts[i];
+        for (int64_t o = 0; o < names_outputs(part); o++) {
+            int64_t at = names_place(group, i, o);
+            weight_unpack_row(&part->weight, part->rank == 1 ? 0 : o, part->rank == 1 ? o : 0, in,
+                              row);
+            for (int64_t j = 0; j < in; j++)
+                values[turned ? j * out + at : at * in + j] = row[j] - less;
+        }
     }
-    *rows = vector ? 1 : turned ? in : out;
-    *columns = vector ? in * rule->parts : turned ? out : in;
     return values;
+}
+
+static enum status describe_entry(const struct name_group *group, struct safetensors_entry *entry,
+                                  struct arena *arena, struct error *error)
+{
+    const struct parameter *p = group->parts[0];
+    int64_t outputs = names_stored_outputs(group);
+    bool as_it_is = group->count == 1 && group->rule->form != NAME_TRANSPOSED &&
+                    group->rule->form != NAME_LESS_ONE && p->weight.format == &weight_f32;
+    entry->name = arena_strdup(arena, group->stored);
+    entry->format = &weight_f32;
+    entry->data = as_it_is ? p->weight.data : gather(group, arena);
+    entry->rank = p->rank;
+    entry->shape[0] = outputs;
+    entry->shape[1] = p->weight.columns;
+    if (p->rank == 2 && group->rule->form == NAME_TRANSPOSED) {
+        entry->shape[0] = p->weight.columns;
+        entry->shape[1] = outputs;
+    }
+    if (entry->data && entry->name)
+        return STATUS_OK;
+    return error_no_memory(error, (size_t)(outputs * p->weight.columns) * sizeof(float));
 }
 
 static enum status save_weights(const struct model *model, const char *path, struct error *error)
 {
     const struct parameters *parameters = &model->decoder.parameters;
-    const struct name_table *table = names_huggingface(model->decoder.config.family);
+    const struct family *family = family_by_name(model->decoder.config.family);
     struct arena arena = {.block_bytes = (size_t)16 << 20};
     struct safetensors_entry *entries =
         arena_calloc(&arena, (size_t)parameters->count + 1, sizeof *entries);
     int64_t count = 0;
     enum status status = entries ? STATUS_OK : error_no_memory(error, sizeof *entries);
     for (int i = 0; i < parameters->count && status == STATUS_OK; i++) {
-        char name[128];
-        const struct name_rule *rule =
-            names_find(table, parameters->items[i].name, name, sizeof name);
-        if (!rule || rule->part > 0)
-            continue;
-        struct safetensors_entry *entry = &entries[count++];
-        const struct weight *weight = &parameters->items[i].weight;
-        int64_t rows = weight->rows, columns = weight->columns;
-        entry->name = arena_strdup(&arena, name);
-        entry->format = &weight_f32;
-        entry->data = weight->data;
-        if (rule->form != NAME_PLAIN || rule->parts > 1 || weight->format != &weight_f32)
-            entry->data = gather(model, i, rule, &rows, &columns, &arena);
-        entry->rank = parameters->items[i].rank;
-        entry->shape[0] = entry->rank == 1 ? columns : rows;
-        entry->shape[1] = columns;
-        if (!entry->data || !entry->name)
-            status = error_no_memory(error, (size_t)(rows * columns) * sizeof(float));
+        struct name_group group;
+        if (names_find(family->huggingface, &model->decoder, &parameters->items[i], &group) &&
+            group.index == 0)
+            status = describe_entry(&group, &entries[count++], &arena, error);
     }
     json_t *metadata = json_pack("{s:s}", "format", "pt");
     if (status == STATUS_OK)
@@ -377,9 +275,7 @@ static enum status save_part(const struct model *model, const char *folder, cons
     else if (strcmp(name, "tokenizer.json") == 0)
         status = model->has_tokenizer ? tok_save(&model->tokenizer, path, error) : STATUS_OK;
     else
-        status = write_json(json_pack("{s:o,s:o,s:b}", "bos_token_id", token_or_null(c->bos_token),
-                                      "eos_token_id", token_or_null(c->eos_token), "do_sample", 1),
-                            path, error);
+        status = huggingface_write_generation(c, path, error);
     free(path);
     return status;
 }

@@ -2,6 +2,9 @@
 #ifndef FILE_KINDS_H
 #define FILE_KINDS_H
 
+#include <jansson.h>
+
+#include "file/families.h"
 #include "file/model.h"
 
 enum status model_load_folder(const char *path, bool train, struct model *model,
@@ -10,8 +13,8 @@ enum status model_load_gguf(const char *path, bool train, struct model *model, s
 
 /* A stored tensor, wherever it comes from. */
 struct stored_tensor {
-    char name[128];
-    const struct name_rule *rule;
+    char name[NAME_LENGTH];
+    struct name_group group;
     const struct weight_format *format; /* NULL: adze has no such format */
     int64_t rows, columns;              /* as stored; rank 1 is one row */
     const void *data;
@@ -30,9 +33,29 @@ enum status model_bind_all(struct model *model, const char *path, find_stored_fu
 /* A tensor that no parameter uses says that the model computes something that adze would not. */
 enum status model_unused_tensor(const char *path, const char *name, struct error *error);
 
-/* Not every configuration of the decoder can be said in the files of its family: in GGUF (`gguf`)
- * or in a Hugging Face folder. */
-enum status model_check_expressible(const struct decoder_config *config, bool gguf,
-                                    const char *path, struct error *error);
+/* Whether two configurations compute the same. Dropout, which files of most families do not state,
+ * is left aside, and so is the family's name. */
+bool model_configs_agree(const struct decoder_config *a, const struct decoder_config *b);
+
+/* Fails when GGUF cannot say this configuration; and its keys. `name` is the model's. */
+enum status gguf_check_config(const struct decoder_config *config, const char *path,
+                              struct error *error);
+void gguf_put_config(struct gguf_writer *writer, const struct decoder_config *config,
+                     const char *name);
+/* The tensors that GGUF keeps factors of rotations in, at most two; returns how many. */
+struct gguf_rope_tensor {
+    const char *name;
+    int64_t count;
+    float values[ROPE_PAIRS_MOST];
+};
+int gguf_rope_tensors(const struct decoder_config *config, struct gguf_rope_tensor out[2]);
+
+/* A JSON object from a file, and back; the latter takes `root` over, which may be NULL for want of
+ * memory. */
+enum status huggingface_read_json(const char *path, json_t **root, struct error *error);
+enum status huggingface_write_json(json_t *root, const char *path, struct error *error);
+/* generation_config.json. */
+enum status huggingface_write_generation(const struct decoder_config *config, const char *path,
+                                         struct error *error);
 
 #endif

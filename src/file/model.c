@@ -1,6 +1,7 @@
 /* See model.h. What loading has in common for all kinds of files. */
 #include "file/model.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,88 +13,70 @@ void model_free(struct model *model)
 {
     decoder_free(&model->decoder);
     tok_free(&model->tokenizer);
-    safetensors_close(&model->safetensors);
+    for (int64_t i = 0; i < model->shard_count; i++)
+        safetensors_close(&model->shards[i]);
+    free(model->shards);
     gguf_close(&model->gguf);
     arena_free(&model->owned);
     free(model->path);
     *model = (struct model){0};
 }
 
-int64_t model_interleaved_row(int64_t row, int64_t head_width)
+/* Whether a stored tensor has the shape that its group of parameters makes. */
+static bool shape_fits(const struct parameter *p, const struct stored_tensor *stored)
 {
-    int64_t head = row / head_width, at = row % head_width, half = head_width / 2;
-    return head * head_width + (at < half ? 2 * at : 2 * (at - half) + 1);
-}
-
-/* Whether a stored tensor has the shape that the rule expects of the parameter. */
-static bool shape_fits(const struct parameter *p, const struct name_rule *rule,
-                       const struct stored_tensor *stored)
-{
-    int64_t rows = p->weight.rows, columns = p->weight.columns;
+    int64_t columns = p->weight.columns, outputs = names_stored_outputs(&stored->group);
     if (p->rank == 1)
-        return stored->rows == 1 && stored->columns == columns * rule->parts;
-    if (rule->form == NAME_TRANSPOSED)
-        return stored->rows == columns && stored->columns == rows * rule->parts;
-    return stored->columns == columns && stored->rows == rows * rule->parts;
+        return stored->rows == 1 && stored->columns == outputs;
+    if (stored->group.rule->form == NAME_TRANSPOSED)
+        return stored->rows == columns && stored->columns == outputs;
+    return stored->columns == columns && stored->rows == outputs;
 }
 
-/* Values of the parameter's row as f32. */
-static void read_row(const struct parameter *p, const struct name_rule *rule,
-                     const struct stored_tensor *stored, int64_t head_width, int64_t row,
-                     float *out)
+/* Values of a parameter as f32. */
+static void read_values(const struct parameter *p, const struct stored_tensor *stored, float *out)
 {
+    const struct name_group *group = &stored->group;
     struct weight view = {.format = stored->format,
                           .rows = stored->rows,
                           .columns = stored->columns,
                           .data = stored->data};
-    int64_t columns = p->weight.columns;
-    if (p->rank == 1) {
-        weight_unpack_row(&view, 0, rule->part * columns, columns, out);
-    } else if (rule->form == NAME_TRANSPOSED) {
-        for (int64_t j = 0; j < columns; j++)
-            weight_unpack_row(&view, j, rule->part * p->weight.rows + row, 1, out + j);
-    } else {
-        int64_t at = rule->form == NAME_INTERLEAVED ? model_interleaved_row(row, head_width) : row;
-        weight_unpack_row(&view, rule->part * p->weight.rows + at, 0, columns, out);
+    int64_t columns = p->weight.columns, outputs = names_outputs(p);
+    float more = group->rule->form == NAME_LESS_ONE ? 1.0f : 0.0f;
+    for (int64_t o = 0; o < outputs; o++) {
+        int64_t at = names_place(group, group->index, o);
+        if (p->rank == 1) {
+            weight_unpack_row(&view, 0, at, 1, out + o);
+            out[o] += more;
+        } else if (group->rule->form != NAME_TRANSPOSED) {
+            weight_unpack_row(&view, at, 0, columns, out + o * columns);
+        }
     }
-}
-
-static void read_all(const struct parameter *p, const struct name_rule *rule,
-                     const struct stored_tensor *stored, int64_t head_width, float *out)
-{
-    for (int64_t row = 0; row < p->weight.rows; row++)
-        read_row(p, rule, stored, head_width, row, out + row * p->weight.columns);
-    if (p->rank == 1 && rule->form == NAME_INTERLEAVED) { /* a bias: its values are the rows */
-        int64_t count = p->weight.columns;
-        struct weight view = {
-            .format = stored->format, .rows = 1, .columns = stored->columns, .data = stored->data};
-        for (int64_t i = 0; i < count; i++)
-            weight_unpack_row(&view, 0, model_interleaved_row(i, head_width), 1, out + i);
-    }
+    for (int64_t j = 0; p->rank == 2 && group->rule->form == NAME_TRANSPOSED && j < columns; j++)
+        for (int64_t o = 0; o < outputs; o++)
+            weight_unpack_row(&view, j, names_place(group, group->index, o), 1,
+                              out + o * columns + j);
 }
 
 /* Keeps the stored format; rows are copied only where their order or alignment asks for it. */
 static enum status bind_frozen(struct model *model, struct parameter *p,
-                               const struct name_rule *rule, const struct stored_tensor *stored,
-                               struct error *error)
+                               const struct stored_tensor *stored, struct error *error)
 {
+    const struct name_group *group = &stored->group;
     size_t row_bytes;
     enum status status = weight_row_bytes(stored->format, stored->columns, &row_bytes, error);
     if (status != STATUS_OK)
         return status;
-    const unsigned char *data = stored->data;
-    data += (size_t)(rule->part * p->weight.rows) * row_bytes;
+    const unsigned char *rows = stored->data, *data = rows;
+    data += (size_t)names_place(group, group->index, 0) * row_bytes;
     bool aligned = stored->format->block != 1 || (uintptr_t)data % stored->format->block_bytes == 0;
-    if (rule->form == NAME_INTERLEAVED || !aligned) {
+    if (!names_contiguous(group) || !aligned) {
         unsigned char *copy = arena_alloc(&model->owned, (size_t)p->weight.rows * row_bytes);
         if (!copy)
             return error_no_memory(error, (size_t)p->weight.rows * row_bytes);
-        for (int64_t row = 0; row < p->weight.rows; row++) {
-            int64_t from = rule->form == NAME_INTERLEAVED
-                               ? model_interleaved_row(row, model->decoder.config.head_width)
-                               : row;
-            memcpy(copy + (size_t)row * row_bytes, data + (size_t)from * row_bytes, row_bytes);
-        }
+        for (int64_t row = 0; row < p->weight.rows; row++)
+            memcpy(copy + (size_t)row * row_bytes,
+                   rows + (size_t)names_place(group, group->index, row) * row_bytes, row_bytes);
         data = copy;
     }
     p->weight.format = stored->format;
@@ -110,7 +93,7 @@ static enum status check_stored(const struct parameter *p, const struct stored_t
         return error_set(error, STATUS_FAILED,
                          "%s: tensor '%s' is in a format that adze cannot read", path,
                          stored->name);
-    if (!shape_fits(p, stored->rule, stored))
+    if (!shape_fits(p, stored))
         return error_set(error, STATUS_FAILED,
                          "%s: tensor '%s' is %lld x %lld, which does not fit the model's %lld x "
                          "%lld",
@@ -123,8 +106,8 @@ static enum status bind_one(struct model *model, struct parameter *p,
                             const struct stored_tensor *stored, bool train, struct error *error)
 {
     bool vector = p->kind == PARAMETER_NORM || p->kind == PARAMETER_BIAS;
-    if (!train && !vector && stored->rule->form != NAME_TRANSPOSED)
-        return bind_frozen(model, p, stored->rule, stored, error);
+    if (!train && !vector && stored->group.rule->form != NAME_TRANSPOSED)
+        return bind_frozen(model, p, stored, error);
     float *values = p->weight.tensor.data;
     size_t bytes = (size_t)(p->weight.rows * p->weight.columns) * sizeof(float);
     if (!train) {
@@ -133,7 +116,7 @@ static enum status bind_one(struct model *model, struct parameter *p,
             return error_no_memory(error, bytes);
         p->weight = weight_over_f32(values, p->weight.rows, p->weight.columns);
     }
-    read_all(p, stored->rule, stored, model->decoder.config.head_width, values);
+    read_values(p, stored, values);
     return STATUS_OK;
 }
 
@@ -166,23 +149,73 @@ enum status model_unused_tensor(const char *path, const char *name, struct error
                      name);
 }
 
-enum status model_check_expressible(const struct decoder_config *c, bool gguf, const char *path,
-                                    struct error *error)
+static bool reals_agree(double a, double b)
 {
-    bool gpt2 = strcmp(c->family, "gpt2") == 0, fits;
-    if (gpt2)
-        fits = c->norm == MODEL_NORM_LAYER && c->positions == MODEL_POSITIONS_LEARNED &&
-               c->kv_heads == c->heads && c->attention_bias && c->output_bias && c->mlp_bias &&
-               c->head_width * c->heads == c->width &&
-               (c->mlp == MODEL_MLP_GELU_TANH || (c->mlp == MODEL_MLP_GELU && !gguf));
-    else
-        fits = c->norm == MODEL_NORM_RMS && c->positions == MODEL_POSITIONS_ROTARY &&
-               c->mlp == MODEL_MLP_SWIGLU && (gguf || c->attention_bias == c->output_bias);
-    if (fits)
-        return STATUS_OK;
-    return error_set(error, STATUS_FAILED,
-                     "%s: this mixture of options cannot be written as a %s model%s", path,
-                     gpt2 ? "GPT-2" : "Llama", gguf ? " in GGUF" : "");
+    return fabs(a - b) <= 1e-6 * fmax(fabs(a), fabs(b));
+}
+
+/* A scale that is not given is 1. */
+static bool scales_agree(double a, double b)
+{
+    return reals_agree(a > 0 ? a : 1, b > 0 ? b : 1);
+}
+
+static bool patterns_agree(const struct layer_pattern *a, const struct layer_pattern *b,
+                           int64_t layers)
+{
+    for (int64_t i = 0; i < layers; i++)
+        if (layer_pattern_has(a, i) != layer_pattern_has(b, i))
+            return false;
+    return true;
+}
+
+/* All tables of rotations come out the same. */
+static bool rotations_agree(const struct decoder_config *a, const struct decoder_config *b)
+{
+    double left[ROPE_PAIRS_MOST], right[ROPE_PAIRS_MOST], left_size, right_size;
+    int64_t pairs = decoder_rope_width(a) / 2;
+    if (a->positions != MODEL_POSITIONS_ROTARY)
+        return true;
+    if (decoder_rope_width(b) / 2 != pairs || (a->rope.local_base > 0) != (b->rope.local_base > 0))
+        return false;
+    bool longer = a->rope.scaling == ROPE_SCALING_LONG || b->rope.scaling == ROPE_SCALING_LONG;
+    if (longer &&
+        (a->rope.scaling != b->rope.scaling || a->rope.first_context != b->rope.first_context))
+        return false;
+    for (int kind = 0; kind < 3; kind++) {
+        decoder_rope_speeds(a, kind == 1, kind == 2, left, &left_size);
+        decoder_rope_speeds(b, kind == 1, kind == 2, right, &right_size);
+        for (int64_t j = 0; j < pairs; j++)
+            if (!reals_agree(left[j], right[j]) || !reals_agree(left_size, right_size))
+                return false;
+    }
+    return true;
+}
+
+bool model_configs_agree(const struct decoder_config *a, const struct decoder_config *b)
+{
+    double usual = 1 / sqrt((double)a->head_width);
+    bool sizes = a->vocabulary == b->vocabulary && a->context == b->context &&
+                 a->width == b->width && a->layers == b->layers && a->heads == b->heads &&
+                 a->kv_heads == b->kv_heads && a->head_width == b->head_width &&
+                 a->hidden == b->hidden && a->bos_token == b->bos_token &&
+                 a->eos_token == b->eos_token && a->position_offset == b->position_offset;
+    bool kinds = a->norm == b->norm && a->positions == b->positions && a->block == b->block &&
+                 a->query_norm == b->query_norm && a->mlp == b->mlp && a->tied == b->tied &&
+                 a->attention_bias == b->attention_bias && a->output_bias == b->output_bias &&
+                 a->mlp_bias == b->mlp_bias;
+    if (!sizes || !kinds || a->window != b->window)
+        return false;
+    return patterns_agree(&a->unrotated, &b->unrotated, a->layers) &&
+           (a->window == 0 || patterns_agree(&a->global, &b->global, a->layers)) &&
+           rotations_agree(a, b) && reals_agree(a->norm_epsilon, b->norm_epsilon) &&
+           reals_agree(a->attention_scale > 0 ? a->attention_scale : usual,
+                       b->attention_scale > 0 ? b->attention_scale : usual) &&
+           reals_agree(a->attention_softcap, b->attention_softcap) &&
+           reals_agree(a->logit_softcap, b->logit_softcap) &&
+           scales_agree(a->embedding_scale, b->embedding_scale) &&
+           scales_agree(a->residual_scale, b->residual_scale) &&
+           scales_agree(a->logit_scale, b->logit_scale);
 }
 
 enum status model_load(const char *path, bool train, struct model *model, struct error *error)

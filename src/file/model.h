@@ -17,8 +17,9 @@ struct model {
     struct tokenizer tokenizer;
     bool has_tokenizer;
     char *path;
-    struct safetensors safetensors; /* what the weights are mapped from */
-    struct gguf gguf;
+    struct safetensors *shards; /* what the weights are mapped from: of a folder */
+    int64_t shard_count;
+    struct gguf gguf;   /* or a GGUF file */
     struct arena owned; /* weights that had to be copied or were packed */
 };
 
@@ -45,8 +46,5 @@ enum status huggingface_write_config(const struct decoder_config *config, const 
 enum status gguf_read_config(struct gguf *file, struct decoder_config *config, struct error *error);
 enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *tokenizer,
                                 struct error *error);
-
-/* Row of the stored, interleaved tensor that holds the decoder's row `row`. */
-int64_t model_interleaved_row(int64_t row, int64_t head_width);
 
 #endif

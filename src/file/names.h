@@ -1,4 +1,5 @@
-/* How the decoder's parameters are called, and laid out, in the files of each family. */
+/* How the decoder's parameters are called, and laid out, in the files of each family. Tables in
+ * names_huggingface.c and names_gguf.c; readers and writers share them. */
 #ifndef FILE_NAMES_H
 #define FILE_NAMES_H
 
@@ -7,33 +8,60 @@
 
 #include "model/decoder.h"
 
+/* How a parameter's outputs (rows of a matrix, values of a vector) lie in the stored tensor.
+ * Parameters of the same stored name lie in it one behind the other, in the order of the table. */
 enum name_form {
     NAME_PLAIN,
-    NAME_TRANSPOSED,  /* stored as (inputs, outputs) */
-    NAME_INTERLEAVED, /* rows of each head in the order 0, D/2, 1, D/2 + 1, ...: ggml's rotation
-                         pairs neighbors, ours and Hugging Face's pairs j with j + D/2 */
+    NAME_TRANSPOSED, /* the matrix is stored as (inputs, outputs) */
+    NAME_ROTATED,    /* rows of queries or keys. Where the table says so, those of each head in the
+                        order 0, D/2, 1, D/2 + 1, ...: ggml's rotation of these families pairs
+                        neighbors, ours and Hugging Face's pairs j with j + D/2 */
+    NAME_BY_HEAD,    /* head by head: the head's part of one parameter, then of the next */
+    NAME_LESS_ONE,   /* a norm's weight less 1 */
 };
 
 /* `ours` and `theirs` may start with '*', which stands for the layer's prefix. */
 struct name_rule {
     const char *ours, *theirs;
     enum name_form form;
-    int part, parts; /* this parameter is part `part` of `parts` of the stored tensor's outputs */
 };
 
 /* A family's names in one kind of file. */
 struct name_table {
-    const char *family;
     const char *layer;             /* prefix of a layer's tensors, with %d */
     const struct name_rule *rules; /* ended by ours = NULL */
+    bool interleaved;              /* of NAME_ROTATED */
 };
 
-/* NULL when the family is not known. */
-const struct name_table *names_huggingface(const char *family);
-const struct name_table *names_gguf(const char *family);
+extern const struct name_table names_huggingface_llama, names_huggingface_gemma,
+    names_huggingface_phi3, names_huggingface_gpt2, names_huggingface_neox, names_huggingface_opt;
+extern const struct name_table names_gguf_llama, names_gguf_plain, names_gguf_fused,
+    names_gguf_phi3;
 
-/* The rule for a parameter and the stored tensor's full name; NULL when the table has none. */
-const struct name_rule *names_find(const struct name_table *table, const char *ours, char *theirs,
-                                   size_t size);
+#define NAME_PARTS_MOST 4
+#define NAME_LENGTH 128
+
+/* A stored tensor and the parameters that lie in it. */
+struct name_group {
+    const struct name_table *table;
+    const struct name_rule *rule; /* of the parameter that was asked for */
+    char stored[NAME_LENGTH];
+    struct parameter *parts[NAME_PARTS_MOST];
+    int count, index; /* `index`: the parameter that was asked for */
+    int64_t head_width;
+};
+
+/* The group of a parameter; false when the table has no place for it. */
+bool names_find(const struct name_table *table, const struct decoder *decoder,
+                const struct parameter *parameter, struct name_group *group);
+
+/* Outputs of a parameter: rows of a matrix, values of a vector. */
+int64_t names_outputs(const struct parameter *parameter);
+/* Outputs of the whole stored tensor. */
+int64_t names_stored_outputs(const struct name_group *group);
+/* Where output `output` of part `part` lies in the stored tensor. */
+int64_t names_place(const struct name_group *group, int part, int64_t output);
+/* Whether a part's outputs follow one another in the stored tensor in their own order. */
+bool names_contiguous(const struct name_group *group);
 
 #endif

@@ -7,11 +7,45 @@
 #include "model/decoder.h"
 #include "support/check.h"
 
-enum { VOCABULARY = 50, CONTEXT = 24 };
+enum { VOCABULARY = 50, CONTEXT = 24, VARIANTS = 8 };
+
+/* What further families add to a Llama. */
+static void add_traits(int variant, struct decoder_config *c)
+{
+    if (variant == 4) { /* Gemma 3 */
+        c->block = MODEL_BLOCK_SANDWICH;
+        c->mlp = MODEL_MLP_GEGLU_TANH;
+        c->query_norm = MODEL_QUERY_NORM_HEAD;
+        c->window = 5;
+        c->global = (struct layer_pattern){2, 1};
+        c->rope.local_base = 100;
+        c->embedding_scale = 1.5;
+        c->attention_softcap = 2;
+        c->logit_softcap = 3;
+    } else if (variant == 5) { /* GPT-NeoX */
+        c->block = MODEL_BLOCK_PARALLEL;
+        c->norm = MODEL_NORM_LAYER;
+        c->mlp = MODEL_MLP_GELU;
+        c->rope.width = 2;
+        c->attention_bias = c->output_bias = c->mlp_bias = true;
+    } else if (variant == 6) { /* Granite, with OLMoE's norms and SmolLM3's rotations */
+        c->attention_scale = 0.3;
+        c->residual_scale = 0.5;
+        c->logit_scale = 0.25;
+        c->query_norm = MODEL_QUERY_NORM_WHOLE;
+        c->unrotated = (struct layer_pattern){2, 1};
+    } else { /* OPT */
+        c->norm = MODEL_NORM_LAYER;
+        c->positions = MODEL_POSITIONS_LEARNED;
+        c->position_offset = 2;
+        c->mlp = MODEL_MLP_RELU;
+        c->output_bias = c->mlp_bias = true;
+    }
+}
 
 static struct decoder_config make_config(int variant)
 {
-    struct decoder_config config = variant % 2
+    struct decoder_config config = variant % 2 && variant < 4
                                        ? decoder_config_gpt2(VOCABULARY, CONTEXT, 24, 2, 4)
                                        : decoder_config_llama(VOCABULARY, CONTEXT, 24, 2, 4);
     config.hidden = 40;
@@ -21,6 +55,8 @@ static struct decoder_config make_config(int variant)
         config.attention_bias = !config.attention_bias;
         config.mlp = config.mlp == MODEL_MLP_SWIGLU ? MODEL_MLP_SWIGLU : MODEL_MLP_GELU;
     }
+    if (variant >= 4)
+        add_traits(variant, &config);
     return config;
 }
 
@@ -57,7 +93,7 @@ static void tear_down(struct fixture *f)
 static void parameter_counts_are_what_is_allocated(void **state)
 {
     (void)state;
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < VARIANTS; variant++) {
         struct fixture f;
         set_up(&f, variant);
         int64_t count = 0;
@@ -73,7 +109,7 @@ static void parameter_counts_are_what_is_allocated(void **state)
 static void forward_and_reverse_mode_agree(void **state)
 {
     (void)state;
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < VARIANTS; variant++) {
         struct fixture f;
         set_up(&f, variant);
         struct parameters *p = &f.decoder.parameters;
@@ -103,7 +139,7 @@ static void forward_and_reverse_mode_agree(void **state)
 static void cached_generation_equals_the_whole_pass(void **state)
 {
     (void)state;
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < VARIANTS; variant++) {
         struct fixture f;
         set_up(&f, variant);
         struct decoder_batch batch = {.batch = 1, .length = 20, .tokens = f.tokens};
@@ -133,7 +169,7 @@ static void cached_generation_equals_the_whole_pass(void **state)
 static void packed_documents_do_not_see_each_other(void **state)
 {
     (void)state;
-    for (int variant = 0; variant < 2; variant++) {
+    for (int variant = 0; variant < VARIANTS; variant++) {
         struct fixture f;
         set_up(&f, variant);
         int32_t positions[20], start[20];
@@ -154,12 +190,14 @@ static void packed_documents_do_not_see_each_other(void **state)
 static void memory_is_estimated_within_a_tenth(void **state)
 {
     (void)state;
-    for (int variant = 0; variant < 2; variant++) {
+    for (int variant = 0; variant < VARIANTS; variant++) {
         struct fixture f;
         set_up(&f, 0);
         decoder_free(&f.decoder);
-        struct decoder_config config = variant ? decoder_config_gpt2(2000, 128, 128, 4, 4)
-                                               : decoder_config_llama(2000, 128, 192, 3, 3);
+        struct decoder_config config = variant == 1 ? decoder_config_gpt2(2000, 128, 128, 4, 4)
+                                                    : decoder_config_llama(2000, 128, 192, 3, 3);
+        if (variant >= 4)
+            add_traits(variant, &config);
         assert_int_equal(decoder_create_random(&config, 5, &f.decoder, NULL), STATUS_OK);
         assert_int_equal(parameters_train(&f.decoder.parameters, NULL), STATUS_OK);
         int32_t *ids = calloc(1024, sizeof *ids);
