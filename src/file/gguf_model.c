@@ -320,7 +320,7 @@ static enum status reserve_plan(struct save_plan *plan, struct error *error)
         outputs = count > outputs ? count : outputs;
     }
     plan->values = malloc((size_t)widest * sizeof(float));
-    plan->blocks = malloc((size_t)widest * sizeof(float));
+    plan->blocks = malloc((size_t)widest * 4); /* no format takes more than f32 */
     plan->origins = malloc((size_t)outputs * sizeof *plan->origins);
     if (plan->values && plan->blocks && plan->origins)
         return STATUS_OK;

@@ -25,14 +25,15 @@ static void loss_slopes(const struct chunk_job *job, float log_sum, int32_t id, 
 {
     const struct row_kernels *kernels = job->compute->kernels;
     float cap = job->head->softcap, kept[SLOPE_VALUES];
+    bool capped = cap > 0;
     for (int64_t at = 0; at < job->vocabulary; at += SLOPE_VALUES) {
         int64_t count = job->vocabulary - at < SLOPE_VALUES ? job->vocabulary - at : SLOPE_VALUES;
-        if (cap > 0)
+        if (capped)
             memcpy(kept, logits + at, (size_t)count * sizeof *kept);
         kernels->exp_sum(count, logits + at, 1.0f, log_sum, logits + at);
         if (id >= at && id < at + count)
             logits[id] -= 1.0f;
-        for (int64_t j = 0; cap > 0 && j < count; j++)
+        for (int64_t j = 0; capped && j < count; j++)
             logits[at + j] *= 1.0f - kept[j] / cap * (kept[j] / cap);
     }
     if (job->head->scale != 1)
