@@ -20,20 +20,20 @@ static inline float half_float_of_bits(uint32_t bits)
     return value;
 }
 
+/* Without branches, so that loops over it become vector code: all cases are computed. */
 static inline uint16_t half_from_float(float value)
 {
     uint32_t bits = half_float_bits(value);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000)
-        return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x1ff));
-    if (magnitude >= 0x477ff000) /* rounds to 65536 or more */
-        return (uint16_t)(sign | 0x7c00);
-    if (magnitude < 0x38800000) { /* subnormal: adding 0.5 rounds at the right place */
-        float shifted = half_float_of_bits(magnitude) + 0.5f;
-        return (uint16_t)(sign | (half_float_bits(shifted) - 0x3f000000));
-    }
-    magnitude += 0xfff + (magnitude >> 13 & 1);
-    return (uint16_t)(sign | (magnitude - 0x38000000) >> 13);
+    uint32_t normal = (magnitude + 0xfff + (magnitude >> 13 & 1) - 0x38000000) >> 13;
+    /* Subnormal: adding 0.5 rounds at the right place. */
+    uint32_t tiny = magnitude < 0x38800000 ? magnitude : 0;
+    uint32_t small = half_float_bits(half_float_of_bits(tiny) + 0.5f) - 0x3f000000;
+    uint32_t nan = 0x7e00 | (magnitude >> 13 & 0x1ff);
+    uint32_t result = magnitude < 0x38800000 ? small : normal;
+    result = magnitude >= 0x477ff000 ? 0x7c00 : result; /* rounds to 65536 or more */
+    result = magnitude > 0x7f800000 ? nan : result;
+    return (uint16_t)(sign | result);
 }
 
 /* Without branches, so that loops over it become vector code: the exponent is moved by a

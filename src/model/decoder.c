@@ -172,7 +172,10 @@ struct layer_context {
     struct attention_shape shape;
     const int32_t *positions;
     enum decoder_rotation rotation;
-    struct decoder_cache *cache; /* NULL while training */
+    struct kv_cache *cache; /* of a step; NULL while training */
+    const struct decoder_run *runs;
+    int64_t run_count;
+    struct kv_query *queries; /* room for one a run */
 };
 
 /* Makes the table that a layer kind needs at least `positions` long; kept for later batches. */
@@ -248,20 +251,42 @@ static struct tensor *join_stream(struct decoder *decoder, struct tape *tape, st
     return op_add(tape, x, dropped ? op_dropout(tape, y, c->dropout) : y);
 }
 
-/* Copies new keys or values behind the cache's old ones and returns the whole as a tensor. */
-static struct tensor *join_cache(struct tape *tape, const struct decoder *decoder,
-                                 const struct decoder_cache *cache, float *store, int64_t layer,
-                                 const struct tensor *fresh)
+/* Attention of a step: every run's keys and values join its sequence, then its queries look. */
+static struct tensor *attend_pages(struct tape *tape, const struct layer_context *context,
+                                   int64_t layer, const struct attention_shape *shape,
+                                   const struct tensor *q, const struct tensor *k,
+                                   const struct tensor *v)
 {
-    int64_t width = decoder->config.kv_heads * decoder->config.head_width;
-    float *base = store + layer * cache->capacity * width;
-    int64_t count = tensor_rows(fresh);
-    memcpy(base + cache->length * width, fresh->data, (size_t)(count * width) * sizeof(float));
-    struct tensor *all = tape_alloc(tape, sizeof *all);
-    if (!all)
+    struct tensor *out = q && k && v ? tape_tensor_like(tape, q) : NULL;
+    if (!out)
         return NULL;
-    *all = (struct tensor){.rank = 3, .shape = {1, cache->length + count, width}, .data = base};
-    return all;
+    int64_t width = shape->heads * shape->head_width, kv = shape->kv_heads * shape->head_width;
+    int64_t row = 0, singles = 0;
+    for (int64_t i = 0; i < context->run_count; i++) {
+        const struct decoder_run *run = &context->runs[i];
+        kv_store(tape->compute, context->cache, layer, run->sequence, k->data + row * kv,
+                 v->data + row * kv, run->count);
+        if (run->single)
+            context->queries[singles++] =
+                (struct kv_query){run->sequence, run->sequence->length + 1, q->data + row * width,
+                                  out->data + row * width};
+        row += run->count;
+    }
+    if (singles > 0) {
+        size_t room = (size_t)kv_attend_space(shape, context->queries, singles) * sizeof(float);
+        float *space = tape_alloc(tape, room);
+        if (!space)
+            return NULL;
+        kv_attend(tape->compute, context->cache, layer, shape, context->queries, singles, space);
+    }
+    row = singles;
+    for (int64_t i = singles; i < context->run_count; i++) {
+        const struct decoder_run *run = &context->runs[i];
+        kv_attend_rows(tape->compute, context->cache, layer, shape, run->sequence,
+                       q->data + row * width, run->count, out->data + row * width);
+        row += run->count;
+    }
+    return out;
 }
 
 /* Queries or keys (B, T, heads * D), normed and rotated as the layer wants it. */
@@ -298,12 +323,10 @@ static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t
     struct tensor *v = op_linear(tape, normed, &layer->value, NULL);
     q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, q);
     k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, k);
-    if (context->cache && k && v) {
-        k = join_cache(tape, decoder, context->cache, context->cache->keys, index, k);
-        v = join_cache(tape, decoder, context->cache, context->cache->values, index, v);
-    }
     struct attention_shape shape = context->shape;
     shape.window = decoder_layer_window(c, index);
+    if (context->cache)
+        return attend_pages(tape, context, index, &shape, q, k, v);
     return op_attention(tape, q, k, v, &shape);
 }
 
@@ -436,52 +459,108 @@ struct tensor *decoder_loss(struct decoder *decoder, struct tape *tape,
 
 /* Generation. */
 
-enum status decoder_cache_create(const struct decoder *decoder, int64_t capacity,
-                                 struct decoder_cache *cache, struct error *error)
+/* Tokens and positions of all runs, behind one another. */
+static int64_t flatten_runs(const struct decoder_run *runs, int64_t count, int32_t *tokens,
+                            int32_t *positions)
 {
-    size_t count = (size_t)(decoder->config.layers * capacity * decoder->config.kv_heads *
-                            decoder->config.head_width);
-    *cache = (struct decoder_cache){.capacity = capacity};
-    cache->keys = malloc(count * sizeof(float));
-    cache->values = malloc(count * sizeof(float));
-    if (!cache->keys || !cache->values) {
-        decoder_cache_free(cache);
-        return error_no_memory(error, 2 * count * sizeof(float));
+    int64_t row = 0;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < runs[i].count; j++, row++) {
+            tokens[row] = runs[i].tokens[j];
+            positions[row] = (int32_t)(runs[i].sequence->length + j);
+        }
+    return row;
+}
+
+/* The rows of x whose results are wanted, copied behind one another (outputs, C). */
+static float *gather_outputs(struct tape *tape, const struct tensor *x,
+                             const struct decoder_run *runs, int64_t count, int64_t *outputs)
+{
+    int64_t width = tensor_columns(x), row = 0;
+    *outputs = 0;
+    for (int64_t i = 0; i < count; i++)
+        *outputs += runs[i].outputs;
+    float *rows = tape_alloc(tape, (size_t)(*outputs * width) * sizeof *rows), *to = rows;
+    for (int64_t i = 0; rows && i < count; i++) {
+        row += runs[i].count;
+        size_t bytes = (size_t)(runs[i].outputs * width) * sizeof *rows;
+        memcpy(to, x->data + (row - runs[i].outputs) * width, bytes);
+        to += runs[i].outputs * width;
+    }
+    return rows;
+}
+
+/* Final hidden states of a step's rows; NULL on failure. */
+static struct tensor *step_hidden(struct decoder *decoder, struct tape *tape,
+                                  struct layer_context *context, int64_t rows)
+{
+    int32_t *tokens = tape_alloc(tape, (size_t)rows * sizeof *tokens);
+    int32_t *positions = tape_alloc(tape, (size_t)rows * sizeof *positions);
+    context->queries = tape_alloc(tape, (size_t)context->run_count * sizeof *context->queries);
+    if (!tokens || !positions || !context->queries)
+        return NULL;
+    flatten_runs(context->runs, context->run_count, tokens, positions);
+    struct decoder_batch batch = {
+        .batch = 1, .length = rows, .tokens = tokens, .positions = positions};
+    context->shape = base_shape(decoder, &batch);
+    int64_t most, longest = 0;
+    for (int64_t i = 0; i < context->run_count; i++)
+        longest = context->runs[i].beyond ? INT64_MAX : longest;
+    context->positions = fill_positions(tape, decoder, &batch, 0, &most);
+    if (!context->positions || !prepare_rotations(decoder, tape, longest, most, &context->rotation))
+        return NULL;
+    struct tensor *x = embed(decoder, tape, &batch, context->positions);
+    for (int64_t i = 0; x && i < decoder->config.layers; i++)
+        x = run_layer(decoder, tape, i, context, x);
+    return apply_norm(tape, decoder, &decoder->final_norm, x);
+}
+
+/* Runs whose rotations are of one kind. */
+static void step_together(struct decoder *decoder, struct tape *tape, struct kv_cache *cache,
+                          const struct decoder_run *runs, int64_t count, float *logits,
+                          float *hidden)
+{
+    struct layer_context context = {.cache = cache, .runs = runs, .run_count = count};
+    int64_t rows = 0, outputs;
+    for (int64_t i = 0; i < count; i++) {
+        tape->singles += runs[i].single;
+        rows += runs[i].count;
+    }
+    struct tensor *x = step_hidden(decoder, tape, &context, rows);
+    float *wanted = x ? gather_outputs(tape, x, runs, count, &outputs) : NULL;
+    if (!wanted)
+        return;
+    if (hidden)
+        memcpy(hidden, wanted, (size_t)(outputs * decoder->config.width) * sizeof *hidden);
+    if (logits)
+        linear_single_logits(tape->compute, wanted, outputs, &decoder->head, logits);
+    for (int64_t i = 0; i < count; i++)
+        runs[i].sequence->length += runs[i].count;
+}
+
+enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_cache *cache,
+                         const struct decoder_run *runs, int64_t run_count, float *logits,
+                         float *hidden, struct error *error)
+{
+    bool kinds = decoder->config.rope.scaling == ROPE_SCALING_LONG;
+    int64_t vocabulary = decoder->config.vocabulary, width = decoder->config.width;
+    for (int64_t begin = 0, end; begin < run_count; begin = end) {
+        int64_t outputs = runs[begin].outputs;
+        for (end = begin + 1; end < run_count; end++) {
+            if (kinds && runs[end].beyond != runs[begin].beyond)
+                break;
+            outputs += runs[end].outputs;
+        }
+        struct arena_mark start = arena_save(&tape->activations);
+        tape->stepping = true;
+        tape->singles = 0;
+        step_together(decoder, tape, cache, runs + begin, end - begin, logits, hidden);
+        tape->stepping = false;
+        arena_rewind(&tape->activations, start);
+        if (tape_check(tape, error) != STATUS_OK)
+            return tape_check(tape, error);
+        logits = logits ? logits + outputs * vocabulary : NULL;
+        hidden = hidden ? hidden + outputs * width : NULL;
     }
     return STATUS_OK;
-}
-
-void decoder_cache_free(struct decoder_cache *cache)
-{
-    free(cache->keys);
-    free(cache->values);
-    *cache = (struct decoder_cache){0};
-}
-
-enum status decoder_extend(struct decoder *decoder, struct tape *tape, struct decoder_cache *cache,
-                           const int32_t *tokens, int64_t count, float *logits, struct error *error)
-{
-    if (cache->length + count > cache->capacity)
-        return error_set(error, STATUS_FAILED,
-                         "the sequence of %lld tokens is longer than the context of %lld",
-                         (long long)(cache->length + count), (long long)cache->capacity);
-    struct arena_mark start = arena_save(&tape->activations);
-    struct decoder_batch batch = {.batch = 1, .length = count, .tokens = tokens};
-    struct layer_context context = {.shape = base_shape(decoder, &batch), .cache = cache};
-    context.shape.keys = cache->length + count;
-    context.shape.offset = cache->length;
-    int64_t most;
-    struct tensor *x = NULL;
-    context.positions = fill_positions(tape, decoder, &batch, cache->length, &most);
-    if (context.positions &&
-        prepare_rotations(decoder, tape, cache->capacity, most, &context.rotation))
-        x = embed(decoder, tape, &batch, context.positions);
-    for (int64_t i = 0; x && i < decoder->config.layers; i++)
-        x = run_layer(decoder, tape, i, &context, x);
-    x = apply_norm(tape, decoder, &decoder->final_norm, x);
-    if (x && logits)
-        linear_logits(tape->compute, x, count - 1, 1, &decoder->head, logits);
-    cache->length += count;
-    arena_rewind(&tape->activations, start);
-    return tape_check(tape, error);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "model/config.h"
+#include "model/kv_cache.h"
 #include "model/parameters.h"
 #include "tensor/ops.h"
 #include "weight/ops.h"
@@ -63,20 +64,25 @@ struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
 struct tensor *decoder_loss(struct decoder *decoder, struct tape *tape,
                             const struct decoder_batch *batch, const struct loss_target *target);
 
-/* Keys and values of one sequence, per layer (capacity, Hkv * D). */
-struct decoder_cache {
-    float *keys, *values;
-    int64_t capacity, length;
+/* What one sequence adds in a step of generation. */
+struct decoder_run {
+    struct kv_sequence *sequence; /* grows by `count`; pages must have been reserved */
+    const int32_t *tokens;
+    int64_t count;
+    bool single;     /* one token that the model has made: its arithmetic is that of single rows,
+                        which no company changes. A prompt's last token is none. */
+    int64_t outputs; /* of its last tokens: 0, 1, ..., count */
+    bool beyond;     /* the sequence may outgrow the first context (LongRoPE) */
 };
-enum status decoder_cache_create(const struct decoder *decoder, int64_t capacity,
-                                 struct decoder_cache *cache, struct error *error);
-void decoder_cache_free(struct decoder_cache *cache);
 
-/* Runs `count` further tokens of one sequence, appends them to the cache, and writes the logits
- * (V) after the last of them. Rewinds the tape to where it was. Fails when the cache is full. */
-enum status decoder_extend(struct decoder *decoder, struct tape *tape, struct decoder_cache *cache,
-                           const int32_t *tokens, int64_t count, float *logits,
-                           struct error *error);
+/* Runs further tokens of several sequences at once, without padding: their rows stand behind one
+ * another, single tokens first, and each run attends to its own sequence. `logits` receives a row
+ * (V), `hidden` a final-norm state (C), for each wanted output, in order; either may be NULL.
+ * Each run's result is the same bits whatever the other runs are. Rewinds the tape to where it was.
+ * Runs with `single` come first; positions must lie within the model's context. */
+enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_cache *cache,
+                         const struct decoder_run *runs, int64_t run_count, float *logits,
+                         float *hidden, struct error *error);
 
 /* Bytes that a training step on (batch, length) keeps at its peak: activations and gradients on
  * the tape, beside parameters (values, gradients, optimizer state). */

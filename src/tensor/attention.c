@@ -7,10 +7,14 @@
 
 #include "tensor/attention_tiles.h"
 
+#define QUERY_BLOCK 256 /* queries that one piece of work takes where keys come from a source */
+
 struct forward_job {
     const struct compute *compute;
     const struct attention_shape *shape;
     const float *q, *k, *v;
+    const struct attention_source *source; /* instead of k and v */
+    int64_t blocks;                        /* into which the queries of a head are cut */
     float *out, *log_sums;
 };
 
@@ -19,6 +23,7 @@ struct forward_slab {
     int64_t b, kv_head;
     int64_t first, count;
     float *keys_across, *values_along, *queries, *scores;
+    float *keys, *values; /* what a source has loaded */
 };
 
 /* Turns the visible part of a row of scores into weights, the rest of [begin, end) into zeros, and
@@ -112,15 +117,25 @@ static void pack_slab(const struct forward_job *job, struct forward_slab *slab)
     const struct gemm_kernels *kernels = job->compute->gemm_f32;
     int64_t stride = shape->kv_heads * shape->head_width;
     int64_t at = (slab->b * shape->keys + slab->first) * stride + slab->kv_head * shape->head_width;
+    if (job->source) {
+        int64_t width = shape->head_width;
+        job->source->load(job->source->context, slab->kv_head, slab->first, slab->count, slab->keys,
+                          slab->values);
+        attention_pack_across(kernels, slab->keys, width, slab->count, width, slab->keys_across);
+        attention_pack_along(kernels, slab->values, width, slab->count, width, slab->values_along);
+        return;
+    }
     attention_pack_across(kernels, job->k + at, stride, slab->count, shape->head_width,
                           slab->keys_across);
     attention_pack_along(kernels, job->v + at, stride, slab->count, shape->head_width,
                          slab->values_along);
 }
 
-/* All query heads of one key/value head. With several slabs the tile's sums stay in `out`, and its
- * maxima and sums are made again from slab to slab by walking the slabs innermost. */
-static void forward_group(const struct forward_job *job, struct forward_slab *slab)
+/* Queries [begin, end) of all query heads of one key/value head. With several slabs the tile's sums
+ * stay in `out`, and its maxima and sums are made again from slab to slab by walking the slabs
+ * innermost. */
+static void forward_group(const struct forward_job *job, struct forward_slab *slab, int64_t begin_t,
+                          int64_t end_t)
 {
     const struct attention_shape *shape = job->shape;
     int64_t tile = job->compute->gemm_f32->rows, group = shape->heads / shape->kv_heads;
@@ -134,8 +149,8 @@ static void forward_group(const struct forward_job *job, struct forward_slab *sl
     int64_t batch_rows = 64 * tile;
     for (int64_t g = 0; g < group; g++) {
         int64_t head = slab->kv_head * group + g;
-        for (int64_t t0 = 0; t0 < shape->queries; t0 += batch_rows) {
-            int64_t t1 = t0 + batch_rows < shape->queries ? t0 + batch_rows : shape->queries;
+        for (int64_t t0 = begin_t; t0 < end_t; t0 += batch_rows) {
+            int64_t t1 = t0 + batch_rows < end_t ? t0 + batch_rows : end_t;
             float states[64 * GEMM_ROWS_MOST][2] = {{0}};
             for (int64_t t = t0; t < t1; t++) {
                 states[t - t0][0] = -INFINITY;
@@ -174,22 +189,34 @@ static void forward_pieces(void *context, int64_t begin, int64_t end, int thread
     slab.values_along = slab.keys_across + keys * shape->head_width;
     slab.queries = slab.values_along + keys * width;
     slab.scores = slab.queries + GEMM_ROWS_MOST * GEMM_STRIDE;
+    slab.keys = slab.scores + GEMM_ROWS_MOST * GEMM_STRIDE;
+    slab.values = slab.keys + attention_slab(shape) * shape->head_width;
     for (int64_t i = begin; i < end; i++) {
-        slab.b = i / shape->kv_heads;
-        slab.kv_head = i % shape->kv_heads;
-        forward_group(job, &slab);
+        int64_t block = i % job->blocks, head = i / job->blocks;
+        slab.b = head / shape->kv_heads;
+        slab.kv_head = head % shape->kv_heads;
+        forward_group(job, &slab, shape->queries * block / job->blocks,
+                      shape->queries * (block + 1) / job->blocks);
     }
 }
 
 void attention_forward(const struct compute *compute, const struct attention_shape *shape,
                        const float *q, const float *k, const float *v, float *out, float *log_sums)
 {
-    struct forward_job job = {compute, shape, q, k, v, out, log_sums};
+    struct forward_job job = {compute, shape, q, k, v, NULL, 1, out, log_sums};
     /* A few queries against a short cache are not worth the hand-over. */
     int64_t work =
         shape->queries * shape->keys * shape->head_width * shape->heads / shape->kv_heads;
     thread_pool_for(compute->pool, shape->batch * shape->kv_heads, 100000 / (work + 1) + 1,
                     forward_pieces, &job);
+}
+
+void attention_forward_from(const struct compute *compute, const struct attention_shape *shape,
+                            const float *q, const struct attention_source *source, float *out)
+{
+    struct forward_job job = {compute, shape, q, NULL, NULL, source, 1, out, NULL};
+    job.blocks = (shape->queries + QUERY_BLOCK - 1) / QUERY_BLOCK;
+    thread_pool_for(compute->pool, shape->kv_heads * job.blocks, 1, forward_pieces, &job);
 }
 
 /* Forward mode. */

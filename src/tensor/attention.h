@@ -34,6 +34,18 @@ void attention_visible(const struct attention_shape *shape, int64_t b, int64_t t
 void attention_forward(const struct compute *compute, const struct attention_shape *shape,
                        const float *q, const float *k, const float *v, float *out, float *log_sums);
 
+/* Keys and values that lie elsewhere than in one array, as in the pages of a cache: writes those of
+ * one key/value head, keys [first, first + count), as rows of D values. */
+struct attention_source {
+    void (*load)(const void *context, int64_t kv_head, int64_t first, int64_t count, float *keys,
+                 float *values);
+    const void *context;
+};
+/* attention_forward of one sequence (batch 1) over such keys. The result for a query is the same
+ * bits whatever other queries are computed beside it. */
+void attention_forward_from(const struct compute *compute, const struct attention_shape *shape,
+                            const float *q, const struct attention_source *source, float *out);
+
 /* What backward reads and writes; gradients that are NULL are not computed. */
 struct attention_gradients {
     const float *q, *k, *v, *out, *log_sums, *out_gradient;

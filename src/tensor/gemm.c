@@ -241,11 +241,13 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
         return;
     }
     bool rounded = compute->precision == MATMUL_BF16;
-    if (call->m <= SMALL_ROWS && call->b.transposed && !call->a_transposed && !rounded) {
-        struct dot_job dots = {compute, call};
+    bool dots =
+        call->route == GEMM_DOTS || (call->route == GEMM_ANY && call->m <= SMALL_ROWS && !rounded);
+    if (dots && call->b.transposed && !call->a_transposed) {
+        struct dot_job job = {compute, call};
         /* A piece must be worth the hand-over: some 10 us. */
         int64_t grain = DOT_WORK / (call->k * call->m) + 1;
-        thread_pool_for(compute->pool, call->n, grain > 16 ? grain : 16, dot_columns, &dots);
+        thread_pool_for(compute->pool, call->n, grain > 16 ? grain : 16, dot_columns, &job);
         return;
     }
     struct gemm_job job = {.compute = compute, .call = call};

@@ -25,6 +25,13 @@ struct gemm_matrix {
     const void *context;
 };
 
+/* By which kernels. The last two give a row of C the same bits whatever other rows there are. */
+enum gemm_route {
+    GEMM_ANY,
+    GEMM_DOTS,  /* dot products: for the rows of single tokens, however many */
+    GEMM_TILES, /* tiles: for the rows of longer pieces, however few */
+};
+
 /* C (m, n) = A (m, k) B (k, n) + add + bias. */
 struct gemm_call {
     int64_t m, n, k;
@@ -37,6 +44,7 @@ struct gemm_call {
     const float *add; /* (m, n) or NULL; c itself accumulates */
     int64_t add_stride;
     const float *bias; /* (n) or NULL */
+    enum gemm_route route;
 };
 
 /* Multiplies in the precision that `compute` is set to. */

@@ -33,6 +33,8 @@ struct tape {
     bool recording;    /* leave nodes for backward */
     bool forward_mode; /* carry tangents */
     bool training;     /* dropout is active */
+    bool stepping;     /* linear layers give a row the same bits whatever other rows there are */
+    int64_t singles;   /* then: leading rows of the input that stand for single tokens */
     uint64_t seed;     /* of dropout masks */
     uint32_t step;
     uint32_t ops; /* dropout ops so far in this step: their stream numbers */

@@ -92,9 +92,12 @@ static void linear_back(struct tape *tape, struct tape_node *node)
 }
 
 /* out = rows W' + add + bias. */
-static void multiply(struct compute *compute, const float *rows, int64_t count,
-                     const struct weight *weight, const float *bias, const float *add, float *out)
+static void multiply_by(struct compute *compute, enum gemm_route route, const float *rows,
+                        int64_t count, const struct weight *weight, const float *bias,
+                        const float *add, float *out)
 {
+    if (count == 0)
+        return;
     gemm(compute, &(struct gemm_call){
                       .m = count,
                       .n = weight->rows,
@@ -107,7 +110,26 @@ static void multiply(struct compute *compute, const float *rows, int64_t count,
                       .add = add,
                       .add_stride = weight->rows,
                       .bias = bias,
+                      .route = route,
                   });
+}
+
+static void multiply(struct compute *compute, const float *rows, int64_t count,
+                     const struct weight *weight, const float *bias, const float *add, float *out)
+{
+    multiply_by(compute, GEMM_ANY, rows, count, weight, bias, add, out);
+}
+
+/* The product of a step: single tokens and longer pieces by kernels of their own. */
+static void multiply_step(const struct tape *tape, const float *rows, int64_t count,
+                          const struct weight *weight, const float *bias, const float *add,
+                          float *out)
+{
+    int64_t singles = tape->singles < count ? tape->singles : count;
+    multiply_by(tape->compute, GEMM_DOTS, rows, singles, weight, bias, add, out);
+    multiply_by(tape->compute, GEMM_TILES, rows + singles * weight->columns, count - singles,
+                weight, bias, add ? add + singles * weight->rows : NULL,
+                out + singles * weight->rows);
 }
 
 /* y' = x' W' + x dW' + bias' + residual'. */
@@ -141,8 +163,12 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
     struct tensor *y = tape_tensor(tape, x->rank, shape);
     if (!y)
         return NULL;
-    multiply(tape->compute, x->data, tensor_rows(x), layer->weight,
-             layer->bias ? layer->bias->data : NULL, residual ? residual->data : NULL, y->data);
+    const float *bias = layer->bias ? layer->bias->data : NULL;
+    const float *add = residual ? residual->data : NULL;
+    if (tape->stepping)
+        multiply_step(tape, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
+    else
+        multiply(tape->compute, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
     const struct tensor *const inputs[] = {x, &layer->weight->tensor, layer->bias, residual};
     if (tape_carries(tape, inputs, 4) && tape_tangent(tape, y))
         linear_tangent(tape->compute, x->data, x->tangent, tensor_rows(x), layer,
@@ -171,6 +197,16 @@ void linear_rows(struct compute *compute, const float *x, int64_t rows, const st
                  float *out)
 {
     multiply(compute, x, rows, layer->weight, layer->bias ? layer->bias->data : NULL, NULL, out);
+}
+
+void linear_single_logits(struct compute *compute, const float *hidden, int64_t rows,
+                          const struct logit_head *head, float *out)
+{
+    const struct linear *linear = &head->linear;
+    multiply_by(compute, GEMM_DOTS, hidden, rows, linear->weight,
+                linear->bias ? linear->bias->data : NULL, NULL, out);
+    for (int64_t i = 0; i < rows; i++)
+        logit_finish(compute, head, out + i * linear->weight->rows);
 }
 
 void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,

@@ -63,4 +63,8 @@ void logit_finish(const struct compute *compute, const struct logit_head *head, 
 void linear_logits(struct compute *compute, const struct tensor *hidden, int64_t begin,
                    int64_t count, const struct logit_head *head, float *out);
 
+/* Logits of hidden states (rows, C), each the same bits whatever other rows there are. */
+void linear_single_logits(struct compute *compute, const float *hidden, int64_t rows,
+                          const struct logit_head *head, float *out);
+
 #endif

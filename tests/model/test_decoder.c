@@ -139,29 +139,103 @@ static void forward_and_reverse_mode_agree(void **state)
 static void cached_generation_equals_the_whole_pass(void **state)
 {
     (void)state;
+    for (int variant = 0; variant < VARIANTS * 3; variant++) {
+        struct fixture f;
+        set_up(&f, variant / 3);
+        enum kv_format format = (enum kv_format)(variant % 3);
+        struct decoder_batch batch = {.batch = 1, .length = 20, .tokens = f.tokens};
+        struct tensor *hidden = decoder_hidden(&f.decoder, &f.tape, &batch);
+        float whole[20 * VOCABULARY], step[20 * VOCABULARY];
+        linear_logits(&f.compute, hidden, 0, 20, &f.decoder.head, whole);
+        tape_reset(&f.tape);
+        struct kv_cache cache;
+        struct kv_sequence sequence = {0};
+        assert_int_equal(kv_cache_create(&f.decoder.config, format, 40, &cache, NULL), STATUS_OK);
+        const int pieces[] = {7, 1, 1, 3, 8};
+        double worst = 0;
+        for (int i = 0, done = 0; i < 5; i++) {
+            struct decoder_run run = {&sequence, f.tokens + done, pieces[i],
+                                      i == 2,    pieces[i],       false};
+            assert_int_equal(kv_sequence_reserve(&cache, &sequence, pieces[i], NULL), STATUS_OK);
+            assert_int_equal(decoder_step(&f.decoder, &f.tape, &cache, &run, 1, step, NULL, NULL),
+                             STATUS_OK);
+            for (int j = 0; j < VOCABULARY * pieces[i]; j++)
+                worst = fmax(worst, fabs((double)step[j] - (double)whole[done * VOCABULARY + j]));
+            done += pieces[i];
+        }
+        double allowed = format == KV_F32 ? 1e-4 : format == KV_F16 ? 0.05 : 0.8;
+        if (!(worst < allowed))
+            fail_msg("variant %d, format %d: logits differ by %g", variant / 3, format, worst);
+        struct error error = {0};
+        assert_int_equal(kv_sequence_reserve(&cache, &sequence, 45, &error), STATUS_NO_MEMORY);
+        assert_non_null(strstr(error.message, "cache is full"));
+        kv_sequence_clear(&cache, &sequence);
+        assert_int_equal(cache.free_count, cache.pages);
+        kv_cache_free(&cache);
+        tear_down(&f);
+    }
+}
+
+/* Three sequences of different lengths, alone and in company: the same bits, whether tokens come
+ * one by one, in pieces, or beside others. */
+static void company_changes_no_bit(void **state)
+{
+    (void)state;
     for (int variant = 0; variant < VARIANTS; variant++) {
         struct fixture f;
         set_up(&f, variant);
-        struct decoder_batch batch = {.batch = 1, .length = 20, .tokens = f.tokens};
-        struct tensor *hidden = decoder_hidden(&f.decoder, &f.tape, &batch);
-        float whole[20 * VOCABULARY], step[VOCABULARY];
-        linear_logits(&f.compute, hidden, 0, 20, &f.decoder.head, whole);
-        tape_reset(&f.tape);
-        struct decoder_cache cache;
-        assert_int_equal(decoder_cache_create(&f.decoder, 20, &cache, NULL), STATUS_OK);
-        const int pieces[] = {7, 1, 1, 3, 8};
-        for (int i = 0, done = 0; i < 5; i++) {
-            assert_int_equal(
-                decoder_extend(&f.decoder, &f.tape, &cache, f.tokens + done, pieces[i], step, NULL),
-                STATUS_OK);
-            done += pieces[i];
-            for (int j = 0; j < VOCABULARY; j++)
-                assert_true(fabsf(step[j] - whole[(done - 1) * VOCABULARY + j]) < 1e-4f);
+        struct kv_cache cache;
+        struct kv_sequence alone[3] = {{0}}, together[3] = {{0}};
+        const int prompts[] = {9, 1, 14};
+        static float a[3][6][VOCABULARY], b[3][VOCABULARY];
+        assert_int_equal(kv_cache_create(&f.decoder.config, KV_F16, 400, &cache, NULL), STATUS_OK);
+        for (int s = 0; s < 3; s++)
+            for (int t = 0; t < 6; t++) {
+                struct decoder_run run = {&alone[s],
+                                          f.tokens + 10 * s + (t ? prompts[s] + t - 1 : 0),
+                                          t ? 1 : prompts[s],
+                                          t > 0,
+                                          1,
+                                          false};
+                assert_int_equal(kv_sequence_reserve(&cache, &alone[s], run.count, NULL),
+                                 STATUS_OK);
+                decoder_step(&f.decoder, &f.tape, &cache, &run, 1, a[s][t], NULL, NULL);
+            }
+        /* The same again: each sequence enters a step later than the one before, its prompt in two
+         * pieces where it can be cut. */
+        int made[3] = {0}, fed[3] = {0};
+        for (int step = 0; step < 12; step++) {
+            struct decoder_run runs[3];
+            int which[3], count = 0;
+            for (int pass = 1; pass >= 0; pass--)
+                for (int s = 0; s < 3; s++) {
+                    bool single = fed[s] == prompts[s];
+                    if (step < s || made[s] == 6 || single != (pass == 1))
+                        continue;
+                    int piece = single        ? 1
+                                : fed[s] == 0 ? (prompts[s] + 1) / 2
+                                              : prompts[s] - fed[s];
+                    int at = single ? prompts[s] + made[s] - 1 : fed[s];
+                    runs[count] = (struct decoder_run){
+                        &together[s], f.tokens + 10 * s + at, piece, single, 1, false};
+                    which[count++] = s;
+                    assert_int_equal(kv_sequence_reserve(&cache, &together[s], piece, NULL),
+                                     STATUS_OK);
+                }
+            decoder_step(&f.decoder, &f.tape, &cache, runs, count, b[0], NULL, NULL);
+            for (int i = 0; i < count; i++) {
+                int s = which[i];
+                fed[s] += runs[i].single ? 0 : (int)runs[i].count;
+                if (fed[s] == prompts[s])
+                    assert_memory_equal(a[s][made[s]++], b[i], sizeof b[i]);
+            }
         }
-        struct error error;
-        assert_int_equal(decoder_extend(&f.decoder, &f.tape, &cache, f.tokens, 1, step, &error),
-                         STATUS_FAILED);
-        decoder_cache_free(&cache);
+        for (int s = 0; s < 3; s++) {
+            assert_int_equal(made[s], 6);
+            kv_sequence_clear(&cache, &alone[s]);
+            kv_sequence_clear(&cache, &together[s]);
+        }
+        kv_cache_free(&cache);
         tear_down(&f);
     }
 }
@@ -219,6 +293,7 @@ int main(void)
         cmocka_unit_test(parameter_counts_are_what_is_allocated),
         cmocka_unit_test(forward_and_reverse_mode_agree),
         cmocka_unit_test(cached_generation_equals_the_whole_pass),
+        cmocka_unit_test(company_changes_no_bit),
         cmocka_unit_test(packed_documents_do_not_see_each_other),
         cmocka_unit_test(memory_is_estimated_within_a_tenth),
     };

@@ -36,6 +36,8 @@ struct adamw_update {
     float gradient_scale; /* of clipping and averaging */
 };
 
+#define KEY_LANES 32
+
 struct row_kernels {
     float (*dot)(int64_t n, const float *x, const float *y);
     double (*sum_squares)(int64_t n, const float *x);
@@ -76,8 +78,20 @@ struct row_kernels {
     void (*momentum)(int64_t n, float rate, float momentum, float decay, float scale,
                      const float *gradient, float *velocity, float *values);
 
+    /* For caches of keys, which keep KEY_LANES of them side by side: scores[i] = sum over d of
+     * query[d] keys[d * KEY_LANES + i]. */
+    void (*key_scores)(int64_t width, const float *query, const float *keys, float *scores);
+    /* out += sum over i < count of weights[i] rows[i * width ...]. */
+    void (*mix_rows)(int64_t count, int64_t width, const float *weights, const float *rows,
+                     float *out);
+    /* y = scale codes. */
+    void (*widen_bytes)(int64_t n, const int8_t *codes, float scale, float *y);
+    /* y[i] = scales[i] codes[i]. */
+    void (*widen_scaled)(int64_t n, const int8_t *codes, const float *scales, float *y);
+
     void (*widen_bfloat)(int64_t n, const uint16_t *x, float *y);
     void (*widen_half)(int64_t n, const uint16_t *x, float *y);
+    void (*narrow_half)(int64_t n, const float *x, uint16_t *y);
 };
 
 extern const struct row_kernels row_kernels_baseline;

@@ -484,6 +484,49 @@ static void momentum(int64_t n, float rate, float beta, float decay, float gradi
     }
 }
 
+static void key_scores(int64_t width, const float *query, const float *keys, float *scores)
+{
+    lanes_f32 sums[KEY_LANES / NATIVE] = {0};
+    for (int64_t d = 0; d < width; d++, keys += KEY_LANES)
+        for (int i = 0; i < KEY_LANES / NATIVE; i++)
+            sums[i] += query[d] * load(keys + i * NATIVE);
+    for (int i = 0; i < KEY_LANES / NATIVE; i++)
+        *(lanes_f32 *)(scores + i * NATIVE) = sums[i];
+}
+
+static void mix_rows(int64_t count, int64_t width, const float *weights, const float *rows,
+                     float *out)
+{
+    int64_t j = 0;
+    for (; j + 2 * NATIVE <= width; j += 2 * NATIVE) {
+        lanes_f32 low = load(out + j), high = load(out + j + NATIVE);
+        for (int64_t i = 0; i < count; i++) {
+            low += weights[i] * load(rows + i * width + j);
+            high += weights[i] * load(rows + i * width + j + NATIVE);
+        }
+        *(lanes_f32 *)(out + j) = low;
+        *(lanes_f32 *)(out + j + NATIVE) = high;
+    }
+    for (; j < width; j++) {
+        float sum = out[j];
+        for (int64_t i = 0; i < count; i++)
+            sum += weights[i] * rows[i * width + j];
+        out[j] = sum;
+    }
+}
+
+static void widen_bytes(int64_t n, const int8_t *codes, float scale, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = scale * (float)codes[i];
+}
+
+static void widen_scaled(int64_t n, const int8_t *codes, const float *scales, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = scales[i] * (float)codes[i];
+}
+
 static void widen_bfloat(int64_t n, const uint16_t *x, float *y)
 {
     for (int64_t i = 0; i < n; i++)
@@ -494,6 +537,12 @@ static void widen_half(int64_t n, const uint16_t *x, float *y)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = half_to_float(x[i]);
+}
+
+static void narrow_half(int64_t n, const float *x, uint16_t *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = half_from_float(x[i]);
 }
 
 const struct row_kernels JOIN(row_kernels_, SUFFIX) = {
@@ -517,6 +566,11 @@ const struct row_kernels JOIN(row_kernels_, SUFFIX) = {
     .rotate = rotate,
     .adamw = adamw,
     .momentum = momentum,
+    .key_scores = key_scores,
+    .mix_rows = mix_rows,
+    .widen_bytes = widen_bytes,
+    .widen_scaled = widen_scaled,
     .widen_bfloat = widen_bfloat,
     .widen_half = widen_half,
+    .narrow_half = narrow_half,
 };
