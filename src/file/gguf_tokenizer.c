@@ -1,5 +1,5 @@
-/* Tokenizers in GGUF files, by the keys of llama.cpp: byte-level BPE ("gpt2", whose pre-tokenizer is
- * a name), SentencePiece's BPE ("llama") and Unigram ("t5"), and WordPiece ("bert"). */
+/* Tokenizers in GGUF files, by the keys of llama.cpp: byte-level BPE ("gpt2", whose pre-tokenizer
+ * is a name), SentencePiece's BPE ("llama") and Unigram ("t5"), and WordPiece ("bert"). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,8 +58,8 @@ static enum status read_byte_piece(struct keys *k, struct tokenizer *t, int32_t 
     buffer_clear(&k->bytes);
     if (!unicode_add_bytes(text->bytes, text->length, &k->bytes))
         return error_set(k->error, STATUS_FAILED,
-                         "%s: token %d contains a character that stands for no byte",
-                         k->file->path, (int)id);
+                         "%s: token %d contains a character that stands for no byte", k->file->path,
+                         (int)id);
     return tok_set_piece(t, id, k->bytes.data ? k->bytes.data : "", k->bytes.length, TOK_NORMAL,
                          k->error);
 }
@@ -92,8 +92,8 @@ static enum status read_pieces(struct keys *k, struct tokenizer *t)
         else if (t->kind == TOK_WORDPIECE)
             status = read_word_piece(k, t, id);
         else if (text->length > 0) /* an empty one is a hole */
-            status = tok_set_piece(t, id, text->bytes, text->length, type_of(k, (uint64_t)id),
-                                   k->error);
+            status =
+                tok_set_piece(t, id, text->bytes, text->length, type_of(k, (uint64_t)id), k->error);
         if (status == STATUS_OK && k->scores) {
             double score = gguf_array_item(k->scores, (uint64_t)id);
             t->pieces[id].score = score == score ? (float)score : 0;
@@ -123,8 +123,7 @@ static enum status read_merges(struct keys *k, struct tokenizer *t)
             size_t width = (size_t)(gap - text->bytes);
             left = piece_id(t, text->bytes, width, &k->bytes);
             right = piece_id(t, gap + 1, text->length - width - 1, &k->bytes);
-            merged =
-                k->bytes.data ? table_find(&t->ids, k->bytes.data, k->bytes.length) : NULL;
+            merged = k->bytes.data ? table_find(&t->ids, k->bytes.data, k->bytes.length) : NULL;
         }
         if (!left || !right || !merged)
             return error_set(k->error, STATUS_FAILED,
@@ -232,8 +231,8 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *t, struct e
     while (kind < 4 && (!model || strcmp(model, model_names[kind]) != 0))
         kind++;
     if (kind == 4)
-        return error_set(error, STATUS_FAILED, "%s: tokenizer '%.40s' is not supported",
-                         file->path, model ? model : "");
+        return error_set(error, STATUS_FAILED, "%s: tokenizer '%.40s' is not supported", file->path,
+                         model ? model : "");
     if (!k.tokens || !k.tokens->strings || k.tokens->count > TOKENS_MOST)
         return refuse(&k, "the tokenizer's tokens are missing");
     if (read_whole(&k, t))

@@ -160,8 +160,7 @@ static bool same_sections(const struct tokenizer *t, const struct tokenizer *oth
 static const char *find_rules(const json_t *normalizer)
 {
     const json_t *list = json_object_get(normalizer, "normalizers");
-    const char *found =
-        json_string_value(json_object_get(normalizer, "precompiled_charsmap"));
+    const char *found = json_string_value(json_object_get(normalizer, "precompiled_charsmap"));
     for (size_t i = 0; !found && i < json_array_size(list); i++)
         found = find_rules(json_array_get(list, i));
     return found;
@@ -174,8 +173,8 @@ static void put_rules(struct writing *w, struct tok_spaces *spaces, struct buffe
     const char *text = find_rules(json);
     size_t length = text ? strlen(text) : 0;
     if (length > 0 && buffer_reserve(rules, length)) {
-        int bytes = EVP_DecodeBlock((unsigned char *)rules->data, (const unsigned char *)text,
-                                    (int)length);
+        int bytes =
+            EVP_DecodeBlock((unsigned char *)rules->data, (const unsigned char *)text, (int)length);
         for (size_t i = 1; i <= 2 && bytes > 0 && i <= length; i++)
             bytes -= text[length - i] == '=';
         rules->length = bytes > 0 ? (size_t)bytes : 0;

@@ -1,5 +1,5 @@
-/* The tokenizer of whatever has one. A folder's tokenizer.json says everything; of a tokenizer.model
- * alone, tokenizer_config.json says which tokens are put around a text. */
+/* The tokenizer of whatever has one. A folder's tokenizer.json says everything; of a
+ * tokenizer.model alone, tokenizer_config.json says which tokens are put around a text. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,8 @@ static enum status apply_config(struct tokenizer *t, const char *path, struct er
 enum status model_folder_tokenizer(const char *folder, struct tokenizer *t, bool *found,
                                    struct error *error)
 {
-    char *json = file_join(folder, "tokenizer.json"), *pieces = file_join(folder, "tokenizer.model");
+    char *json = file_join(folder, "tokenizer.json"),
+         *pieces = file_join(folder, "tokenizer.model");
     char *config = file_join(folder, "tokenizer_config.json");
     enum status status = STATUS_OK;
     *found = false;

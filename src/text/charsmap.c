@@ -15,8 +15,8 @@ static uint32_t number_at(const unsigned char *bytes)
            (uint32_t)bytes[3] << 24;
 }
 
-enum status charsmap_open(const void *bytes, size_t length, const char *name,
-                          struct charsmap *map, struct error *error)
+enum status charsmap_open(const void *bytes, size_t length, const char *name, struct charsmap *map,
+                          struct error *error)
 {
     const unsigned char *data = bytes;
     uint32_t trie = length >= 4 ? number_at(data) : 0;
@@ -103,9 +103,8 @@ static void apply_shortest(const struct charsmap *map, const char *text, size_t 
     size_t matched;
     for (size_t at = 0; at < length;) {
         size_t end = grapheme_end(text, length, at);
-        const char *rule = end - at < GRAPHEME_BYTES
-                               ? find_rule(map, false, text + at, end - at, &matched)
-                               : NULL;
+        const char *rule =
+            end - at < GRAPHEME_BYTES ? find_rule(map, false, text + at, end - at, &matched) : NULL;
         if (rule) {
             buffer_add_text(out, rule);
             at = end;

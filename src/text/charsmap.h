@@ -18,8 +18,8 @@ struct charsmap {
 };
 
 /* Uses the bytes where they lie. */
-enum status charsmap_open(const void *bytes, size_t length, const char *name,
-                          struct charsmap *map, struct error *error);
+enum status charsmap_open(const void *bytes, size_t length, const char *name, struct charsmap *map,
+                          struct error *error);
 
 /* Applies the rules. `longest`: at each place the longest rule wins, as SentencePiece does it; else
  * each group of characters that are seen as one is looked up as a whole when it is short, then each

@@ -121,10 +121,10 @@ static enum status read_step(struct step *step, const json_t *json, const char *
         bool lower = !json_is_false(json_object_get(json, "lowercase"));
         const json_t *accents = json_object_get(json, "strip_accents");
         step->kind = STEP_BERT;
-        step->bert = (struct bert_rules){
-            !json_is_false(json_object_get(json, "clean_text")),
-            !json_is_false(json_object_get(json, "handle_chinese_chars")),
-            json_is_boolean(accents) ? json_is_true(accents) : lower, lower};
+        step->bert =
+            (struct bert_rules){!json_is_false(json_object_get(json, "clean_text")),
+                                !json_is_false(json_object_get(json, "handle_chinese_chars")),
+                                json_is_boolean(accents) ? json_is_true(accents) : lower, lower};
     } else {
         return refuse(name, type, error);
     }
@@ -182,8 +182,7 @@ void normalizer_free(struct normalizer *n)
 bool normalizer_marks_spaces(const struct normalizer *n)
 {
     for (int i = 0; n && i < n->count; i++)
-        if (n->steps[i].kind == STEP_REPLACE &&
-            strcmp(split_text(n->steps[i].pattern), " ") == 0 &&
+        if (n->steps[i].kind == STEP_REPLACE && strcmp(split_text(n->steps[i].pattern), " ") == 0 &&
             strcmp(n->steps[i].content, UNICODE_SPACE_MARK) == 0)
             return true;
     return false;
@@ -239,8 +238,7 @@ static void run_step(const struct normalizer *n, const struct step *step,
 }
 
 enum status normalizer_run(const struct normalizer *n, const struct split_room *room,
-                           const char *text, size_t length, struct buffer *out,
-                           struct error *error)
+                           const char *text, size_t length, struct buffer *out, struct error *error)
 {
     struct buffer next = {0};
     for (int i = 0; i < n->count; i++) {

@@ -26,8 +26,8 @@ static void form_of_run(utf8proc_option_t options, const char *text, size_t leng
                         struct buffer *out)
 {
     utf8proc_uint8_t *result = NULL;
-    utf8proc_ssize_t bytes = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)length,
-                                          &result, options);
+    utf8proc_ssize_t bytes =
+        utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)length, &result, options);
     if (bytes >= 0)
         buffer_add(out, result, (size_t)bytes);
     else
@@ -52,8 +52,8 @@ static size_t run_end(const char *text, size_t length, size_t at)
 void normalize_form(enum normalize_form form, const char *text, size_t length, struct buffer *out)
 {
     utf8proc_option_t options = UTF8PROC_STABLE;
-    options |= form == NORMALIZE_NFC || form == NORMALIZE_NFKC ? UTF8PROC_COMPOSE
-                                                               : UTF8PROC_DECOMPOSE;
+    options |=
+        form == NORMALIZE_NFC || form == NORMALIZE_NFKC ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
     if (form == NORMALIZE_NFKC || form == NORMALIZE_NFKD)
         options |= UTF8PROC_COMPAT;
     for (size_t at = 0; at < length;) {
@@ -103,9 +103,9 @@ void normalize_drop_marks(const char *text, size_t length, bool nonspacing, stru
         size_t width = unicode_decode(text + at, length - at, &point), bytes = width ? width : 1;
         utf8proc_category_t category =
             width ? utf8proc_category((utf8proc_int32_t)point) : UTF8PROC_CATEGORY_CN;
-        bool mark = category == UTF8PROC_CATEGORY_MN ||
-                    (!nonspacing &&
-                     (category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME));
+        bool mark =
+            category == UTF8PROC_CATEGORY_MN ||
+            (!nonspacing && (category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME));
         if (!mark)
             buffer_add(out, text + at, bytes);
         at += bytes;
@@ -115,8 +115,7 @@ void normalize_drop_marks(const char *text, size_t length, bool nonspacing, stru
 void normalize_strip(const char *text, size_t length, bool left, bool right, struct buffer *out)
 {
     size_t begin = 0, end = length, width = 1;
-    while (left && begin < end &&
-           unicode_class(text + begin, end - begin, &width) == CHAR_SPACE)
+    while (left && begin < end && unicode_class(text + begin, end - begin, &width) == CHAR_SPACE)
         begin += width;
     size_t last = begin; /* end of the last character that is no white space */
     for (size_t at = begin; right && at < end; at += width)

@@ -9,8 +9,8 @@
 #define STEPS_MOST 16
 
 enum step_kind {
-    STEP_CUT,     /* at the matches of a pattern */
-    STEP_SPACE,   /* puts a space before, unless there is one */
+    STEP_CUT,      /* at the matches of a pattern */
+    STEP_SPACE,    /* puts a space before, unless there is one */
     STEP_METASPACE /* puts marks for spaces, and one before */
 };
 
@@ -169,9 +169,8 @@ static enum status read_step(struct reader *r, const json_t *step)
         enum status status = json_object_get(step, "behavior")
                                  ? read_behavior(r, step, "behavior", &behavior)
                                  : STATUS_OK;
-        return status == STATUS_OK
-                   ? add_cut(r, "[!-/:-@\\[-`{-~\\p{P}]", false, behavior, false)
-                   : status;
+        return status == STATUS_OK ? add_cut(r, "[!-/:-@\\[-`{-~\\p{P}]", false, behavior, false)
+                                   : status;
     }
     if (strcmp(type, "CharDelimiterSplit") == 0) {
         const char *mark = json_string_value(json_object_get(step, "delimiter"));
@@ -305,8 +304,7 @@ static enum status cut(const struct walk *w, int index, const char *text, size_t
         bool joins = (step->behavior == CUT_WITH_PREVIOUS && match && !before) ||
                      (step->behavior == CUT_WITH_NEXT && before && !match) ||
                      (step->behavior == CUT_CONTIGUOUS && match == before && at > 0);
-        if (!joins && at > pending &&
-            !(step->behavior == CUT_REMOVED && before))
+        if (!joins && at > pending && !(step->behavior == CUT_REMOVED && before))
             status = run_step(w, index + 1, text + pending, at - pending, first && pending == 0);
         if (!joins)
             pending = at;

@@ -43,14 +43,14 @@ static enum status read_template(struct tokenizer *t, const json_t *step, const 
     enum status status = STATUS_OK;
     for (size_t i = 0; i < json_array_size(single) && status == STATUS_OK; i++) {
         const json_t *part = json_array_get(single, i);
-        const char *key = json_string_value(
-            json_object_get(json_object_get(part, "SpecialToken"), "id"));
+        const char *key =
+            json_string_value(json_object_get(json_object_get(part, "SpecialToken"), "id"));
         if (!key) {
             around = &t->behind;
             continue;
         }
-        const json_t *ids = json_object_get(
-            json_object_get(json_object_get(step, "special_tokens"), key), "ids");
+        const json_t *ids =
+            json_object_get(json_object_get(json_object_get(step, "special_tokens"), key), "ids");
         for (size_t j = 0; j < json_array_size(ids) && status == STATUS_OK; j++)
             status = put_around(t, around, json_array_get(ids, j), name, error);
     }
@@ -66,8 +66,8 @@ static enum status read_processor(struct tokenizer *t, const json_t *step, const
     if (strcmp(type, "TemplateProcessing") == 0)
         return read_template(t, step, name, error);
     if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0) {
-        enum status status = put_around(
-            t, &t->before, json_array_get(json_object_get(step, "cls"), 1), name, error);
+        enum status status =
+            put_around(t, &t->before, json_array_get(json_object_get(step, "cls"), 1), name, error);
         return status == STATUS_OK
                    ? put_around(t, &t->behind, json_array_get(json_object_get(step, "sep"), 1),
                                 name, error)
@@ -185,9 +185,8 @@ enum status tok_set_spaces(struct tokenizer *t, const struct tok_spaces *spaces,
     if (spaces->prefix)
         json_array_append_new(decoders, json_pack("{s:s,s:s,s:i,s:i}", "type", "Strip", "content",
                                                   " ", "start", 1, "stop", 0));
-    enum status status =
-        set_json(t, TOK_NORMALIZER,
-                 json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", steps), error);
+    enum status status = set_json(
+        t, TOK_NORMALIZER, json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", steps), error);
     json_t *decoder = json_pack("{s:s,s:o}", "type", "Sequence", "decoders", decoders);
     if (status == STATUS_OK)
         return set_json(t, TOK_DECODER, decoder, error);
@@ -203,14 +202,13 @@ enum status tok_set_bert(struct tokenizer *t, bool lowercase, struct error *erro
                            "handle_chinese_chars", 1, "strip_accents", "lowercase", lowercase),
                  error);
     if (status == STATUS_OK)
-        status = set_json(t, TOK_PRE_TOKENIZER, json_pack("{s:s}", "type", "BertPreTokenizer"),
-                          error);
-    return status == STATUS_OK
-               ? set_json(t, TOK_DECODER,
-                          json_pack("{s:s,s:s,s:b}", "type", "WordPiece", "prefix", "##",
-                                    "cleanup", 1),
-                          error)
-               : status;
+        status =
+            set_json(t, TOK_PRE_TOKENIZER, json_pack("{s:s}", "type", "BertPreTokenizer"), error);
+    return status == STATUS_OK ? set_json(t, TOK_DECODER,
+                                          json_pack("{s:s,s:s,s:b}", "type", "WordPiece", "prefix",
+                                                    "##", "cleanup", 1),
+                                          error)
+                               : status;
 }
 
 #define BYTE_LEVEL(trim)                                                                           \

@@ -195,9 +195,9 @@ static enum status build(struct tokenizer *t, const struct model *model, struct 
     bool unigram = model->type == 1;
     t->sentencepiece = t->fuse_unknown = true;
     t->byte_fallback = model->byte_fallback;
-    struct tok_spaces spaces = {
-        model->rules.at, model->rules.at ? (size_t)(model->rules.end - model->rules.at) : 0,
-        model->collapse, model->prefix};
+    struct tok_spaces spaces = {model->rules.at,
+                                model->rules.at ? (size_t)(model->rules.end - model->rules.at) : 0,
+                                model->collapse, model->prefix};
     enum status status = read_pieces(t, whole, error);
     if (status == STATUS_OK)
         status = tok_set_spaces(t, &spaces, error);
@@ -219,7 +219,8 @@ enum status tok_parse_sentencepiece(const void *bytes, size_t length, const char
                                     struct tokenizer *t, struct error *error)
 {
     struct message whole = {bytes, (const unsigned char *)bytes + length};
-    struct model model = {.type = 1, .prefix = true, .collapse = true, .bos = 1, .eos = 2, .pad = -1};
+    struct model model = {
+        .type = 1, .prefix = true, .collapse = true, .bos = 1, .eos = 2, .pad = -1};
     bool damaged = false;
     *t = (struct tokenizer){.bos = -1, .eos = -1};
     read_model(whole, &model, &damaged);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "text/scanners.h"
 
 struct split_pattern {
@@ -29,6 +30,80 @@ void split_room_free(struct split_room *room)
     room->match = NULL;
 }
 
+#define WORD "\\p{L}\\p{M}\\p{N}\\p{Pc}"
+#define SPACE "\\t-\\r\\x{85}\\p{Z}"
+
+/* What a class by one letter is in Oniguruma, for which the patterns are written, where PCRE2 has
+ * something else in it; NULL: the same. */
+static const char *letter_class(char letter, bool inside)
+{
+    switch (letter) {
+    case 'w':
+        return inside ? WORD : "[" WORD "]";
+    case 'W':
+        return inside ? NULL : "[^" WORD "]";
+    case 's':
+        return inside ? SPACE : "[" SPACE "]";
+    case 'S':
+        return inside ? NULL : "[^" SPACE "]";
+    case 'b':
+        return inside ? NULL : "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))";
+    default:
+        return NULL;
+    }
+}
+
+/* The expression as PCRE2 takes it. */
+static enum status translate(const char *pattern, struct buffer *out, struct error *error)
+{
+    bool inside = false;
+    for (const char *at = pattern; *at; at++) {
+        const char *class = *at == '\\' ? letter_class(at[1], inside) : NULL;
+        size_t width = *at == '\\' && at[1] ? 2 : 1;
+        if (inside && at[0] == '&' && at[1] == '&')
+            return error_set(error, STATUS_FAILED,
+                             "pre-tokenizer pattern, character %llu: '&&' is not supported",
+                             (unsigned long long)(at - pattern));
+        if (class)
+            buffer_add_text(out, class);
+        else
+            buffer_add(out, at, width);
+        if (width == 1 && *at == '[' && !inside) {
+            inside = true;
+            if (at[1] == '^')
+                buffer_add(out, ++at, 1);
+        } else if (width == 1 && *at == ']') {
+            inside = false;
+        }
+        at += width - 1;
+    }
+    return buffer_check(out, error);
+}
+
+static enum status compile(struct split_pattern *split, struct error *error)
+{
+    struct buffer text = {0};
+    int number;
+    PCRE2_SIZE offset;
+    enum status status = translate(split->text, &text, error);
+    if (status == STATUS_OK) {
+        split->code =
+            pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.length,
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_MULTILINE,
+                          &number, &offset, NULL);
+        if (!split->code) {
+            PCRE2_UCHAR message[200];
+            pcre2_get_error_message(number, message, sizeof message);
+            status = error_set(error, STATUS_FAILED, "pre-tokenizer pattern, character %llu: %s",
+                               (unsigned long long)offset, (const char *)message);
+        }
+    }
+    if (status == STATUS_OK)
+        pcre2_jit_compile(split->code, PCRE2_JIT_COMPLETE); /* optional; it works without */
+    buffer_free(&text);
+    return status;
+}
+
 enum status split_create(const char *pattern, bool literal, bool scanners,
                          struct split_pattern **result, struct error *error)
 {
@@ -46,21 +121,12 @@ enum status split_create(const char *pattern, bool literal, bool scanners,
         *result = split;
         return STATUS_OK;
     }
-    int number;
-    PCRE2_SIZE offset;
-    split->code =
-        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                      PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &number, &offset, NULL);
-    if (!split->code) {
-        PCRE2_UCHAR text[200];
-        pcre2_get_error_message(number, text, sizeof text);
+    enum status status = compile(split, error);
+    if (status == STATUS_OK)
+        *result = split;
+    else
         split_free(split);
-        return error_set(error, STATUS_FAILED, "pre-tokenizer pattern, character %llu: %s",
-                         (unsigned long long)offset, (const char *)text);
-    }
-    pcre2_jit_compile(split->code, PCRE2_JIT_COMPLETE); /* optional; matching works without */
-    *result = split;
-    return STATUS_OK;
+    return status;
 }
 
 void split_free(struct split_pattern *split)

@@ -302,7 +302,9 @@ enum status tok_finish(struct tokenizer *t, const char *name, struct error *erro
     if (status != STATUS_OK)
         return status;
     t->marked_spaces |= normalizer_marks_spaces(t->normalizer) || pre_marks_spaces(t->pre);
-    t->cut_at_marks = t->marked_spaces && pieces_end_at_marks(t);
+    /* SentencePiece's sums of scores are rounded along the whole text, which decides near ties. */
+    bool rounded = t->kind == TOK_UNIGRAM && t->sentencepiece;
+    t->cut_at_marks = t->marked_spaces && !rounded && pieces_end_at_marks(t);
     find_scores(t);
     return STATUS_OK;
 }

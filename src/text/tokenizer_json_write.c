@@ -36,13 +36,13 @@ static json_t *added_tokens(const struct tokenizer *t)
         const struct tok_piece *piece = &t->pieces[id];
         int match = piece->match;
         if (is_added(t, id))
-            json_array_append_new(
-                list, json_pack("{s:i,s:s%,s:b,s:b,s:b,s:b,s:b}", "id", (int)id, "content",
-                                piece->bytes, (size_t)piece->length, "single_word",
-                                (match & TOK_SINGLE_WORD) != 0, "lstrip",
-                                (match & TOK_STRIP_LEFT) != 0, "rstrip",
-                                (match & TOK_STRIP_RIGHT) != 0, "normalized",
-                                (match & TOK_NORMALIZED) != 0, "special", piece->special));
+            json_array_append_new(list, json_pack("{s:i,s:s%,s:b,s:b,s:b,s:b,s:b}", "id", (int)id,
+                                                  "content", piece->bytes, (size_t)piece->length,
+                                                  "single_word", (match & TOK_SINGLE_WORD) != 0,
+                                                  "lstrip", (match & TOK_STRIP_LEFT) != 0, "rstrip",
+                                                  (match & TOK_STRIP_RIGHT) != 0, "normalized",
+                                                  (match & TOK_NORMALIZED) != 0, "special",
+                                                  piece->special));
     }
     return list;
 }
@@ -106,10 +106,9 @@ static json_t *model_object(const struct tokenizer *t, struct buffer *text)
                          t->unknown < 0 ? json_null() : json_integer(t->unknown), "vocab",
                          scored_list(t, text), "byte_fallback", t->byte_fallback);
     if (t->kind == TOK_WORDPIECE)
-        return json_pack("{s:s,s:o,s:s,s:i,s:o}", "type", "WordPiece", "unk_token",
-                         unknown_text(t), "continuing_subword_prefix", "##",
-                         "max_input_chars_per_word", (int)t->longest_word, "vocab",
-                         vocabulary_object(t, text));
+        return json_pack("{s:s,s:o,s:s,s:i,s:o}", "type", "WordPiece", "unk_token", unknown_text(t),
+                         "continuing_subword_prefix", "##", "max_input_chars_per_word",
+                         (int)t->longest_word, "vocab", vocabulary_object(t, text));
     return json_pack("{s:s,s:n,s:o,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout",
                      "unk_token", unknown_text(t), "continuing_subword_prefix",
                      "end_of_word_suffix", "fuse_unk", t->fuse_unknown, "byte_fallback",

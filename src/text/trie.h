@@ -1,4 +1,5 @@
-/* Prefix trees of byte strings: all pieces that start at a place in a text are found in one walk. */
+/* Prefix trees of byte strings: all pieces that start at a place in a text are found in one walk.
+ */
 #ifndef TEXT_TRIE_H
 #define TEXT_TRIE_H
 

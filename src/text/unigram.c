@@ -11,6 +11,7 @@
 #define USER_DISCOUNT 0.1
 
 struct lattice {
+    bool single;     /* sums are rounded to single precision, as SentencePiece's are */
     double *scores;  /* of the best way to each place */
     int32_t *starts; /* where its last piece begins, -1: no way yet */
     int32_t *ids;    /* which piece that is, -1: an unknown character */
@@ -19,6 +20,8 @@ struct lattice {
 static void offer(struct lattice *lattice, int32_t begin, int32_t end, int32_t id, double score)
 {
     score += lattice->scores[begin];
+    if (lattice->single)
+        score = (double)(float)score;
     if (lattice->starts[end] >= 0 && lattice->scores[end] >= score)
         return;
     lattice->scores[end] = score;
@@ -30,7 +33,8 @@ static double score_of(const struct tokenizer *t, int32_t id)
 {
     const struct tok_piece *piece = &t->pieces[id];
     bool sure = piece->type == TOK_USER && t->sentencepiece;
-    return sure ? (double)piece->length * t->highest - USER_DISCOUNT : (double)piece->score;
+    return sure ? (double)(float)(piece->length * t->highest - USER_DISCOUNT)
+                : (double)piece->score;
 }
 
 static void find_best(const struct tokenizer *t, const char *word, int32_t length,
@@ -69,7 +73,7 @@ enum status tok_unigram_word(const struct tokenizer *t, struct tok_scratch *scra
     enum status status = tok_reserve(scratch, length + 1, error);
     if (status != STATUS_OK)
         return status;
-    struct lattice lattice = {(double *)(void *)scratch->heap, scratch->nodes,
+    struct lattice lattice = {t->sentencepiece, (double *)(void *)scratch->heap, scratch->nodes,
                               scratch->nodes + length + 1};
     find_best(t, word, (int32_t)length, &lattice);
     /* The way is known from its end; its places go to where they can be read from the beginning. */
@@ -83,8 +87,8 @@ enum status tok_unigram_word(const struct tokenizer *t, struct tok_scratch *scra
             status = tok_ids_add(out, &lattice.ids[end], 1, error);
             unknown = false;
         } else {
-            status = tok_unknown(t, word + begin, (size_t)(end - begin), unknown, out, &unknown,
-                                 error);
+            status =
+                tok_unknown(t, word + begin, (size_t)(end - begin), unknown, out, &unknown, error);
         }
     }
     return status;
