@@ -1,6 +1,6 @@
 /* Tokenizers in GGUF files, by the keys of llama.cpp: byte-level BPE ("gpt2", whose pre-tokenizer
  * is a name), SentencePiece's BPE ("llama") and Unigram ("t5"), and WordPiece ("bert"). */
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "file/model.h"
@@ -52,10 +52,16 @@ static enum status read_byte_piece(struct keys *k, struct tokenizer *t, int32_t 
     enum tok_type type = type_of(k, (uint64_t)id);
     if (type == TOK_UNUSED) /* a hole in the ids */
         return STATUS_OK;
-    if (type == TOK_CONTROL || type == TOK_UNKNOWN || type == TOK_USER)
-        return tok_set_piece(t, id, text->bytes, text->length,
-                             type == TOK_USER ? TOK_USER : TOK_CONTROL, k->error);
     buffer_clear(&k->bytes);
+    if (type == TOK_CONTROL || type == TOK_UNKNOWN || type == TOK_USER) {
+        enum status status = tok_set_piece(t, id, text->bytes, text->length,
+                                           type == TOK_USER ? TOK_USER : TOK_CONTROL, k->error);
+        bool piece = type == TOK_USER && unicode_add_bytes(text->bytes, text->length, &k->bytes) &&
+                     k->bytes.length > 0;
+        if (status == STATUS_OK && piece && !tok_alias(t, id, k->bytes.data, k->bytes.length))
+            status = error_no_memory(k->error, text->length);
+        return status;
+    }
     if (!unicode_add_bytes(text->bytes, text->length, &k->bytes))
         return error_set(k->error, STATUS_FAILED,
                          "%s: token %d contains a character that stands for no byte", k->file->path,
@@ -96,7 +102,7 @@ static enum status read_pieces(struct keys *k, struct tokenizer *t)
                 tok_set_piece(t, id, text->bytes, text->length, type_of(k, (uint64_t)id), k->error);
         if (status == STATUS_OK && k->scores) {
             double score = gguf_array_item(k->scores, (uint64_t)id);
-            t->pieces[id].score = score == score ? (float)score : 0;
+            t->pieces[id].score = isfinite(score) ? score : 0;
         }
     }
     return status;
@@ -108,7 +114,7 @@ static const int64_t *piece_id(const struct tokenizer *t, const char *text, size
     size_t start = bytes->length;
     if (!unicode_add_bytes(text, length, bytes))
         return NULL;
-    return bytes->data ? table_find(&t->ids, bytes->data + start, bytes->length - start) : NULL;
+    return bytes->data ? tok_merge_part(t, bytes->data + start, bytes->length - start) : NULL;
 }
 
 static enum status read_merges(struct keys *k, struct tokenizer *t)
@@ -123,7 +129,7 @@ static enum status read_merges(struct keys *k, struct tokenizer *t)
             size_t width = (size_t)(gap - text->bytes);
             left = piece_id(t, text->bytes, width, &k->bytes);
             right = piece_id(t, gap + 1, text->length - width - 1, &k->bytes);
-            merged = k->bytes.data ? table_find(&t->ids, k->bytes.data, k->bytes.length) : NULL;
+            merged = k->bytes.data ? tok_merge_part(t, k->bytes.data, k->bytes.length) : NULL;
         }
         if (!left || !right || !merged)
             return error_set(k->error, STATUS_FAILED,

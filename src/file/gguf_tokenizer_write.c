@@ -110,7 +110,7 @@ static enum status merges_follow(const struct writing *w, bool *follow)
         if (piece->defined)
             status = tok_set_piece(&other, id, piece->bytes, piece->length,
                                    (enum tok_type)piece->type, w->error);
-        other.pieces[id].score = w->scores[id];
+        other.pieces[id].score = (double)w->scores[id];
     }
     if (status == STATUS_OK)
         status = tok_merge_by_score(&other, w->error);
@@ -134,8 +134,10 @@ static enum status put_scores(struct writing *w)
         status = merges_follow(w, &follow);
         w->exact &= follow && t->merge_count < 1 << 24;
     } else {
-        for (int32_t id = 0; id < t->count; id++)
-            w->scores[id] = t->pieces[id].score;
+        for (int32_t id = 0; id < t->count; id++) {
+            w->scores[id] = (float)t->pieces[id].score;
+            w->exact &= (double)w->scores[id] == t->pieces[id].score;
+        }
     }
     gguf_put_array(w->writer, KEY("scores"), GGUF_F32, (uint64_t)w->vocabulary);
     for (int64_t id = 0; id < w->vocabulary; id++) {

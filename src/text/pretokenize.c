@@ -8,6 +8,9 @@
 
 #define STEPS_MOST 16
 
+/* Characters of words in the regular expressions of Rust, which this one step uses. */
+#define RUST_WORD "\\w\\x{200c}\\x{200d}"
+
 enum step_kind {
     STEP_CUT,      /* at the matches of a pattern */
     STEP_SPACE,    /* puts a space before, unless there is one */
@@ -142,7 +145,7 @@ static enum status read_plain(struct reader *r, const char *type)
                    : status;
     }
     if (strcmp(type, "Whitespace") == 0)
-        return add_cut(r, "\\w+|[^\\w\\s]+", false, CUT_REMOVED, true);
+        return add_cut(r, "[" RUST_WORD "]+|[^" RUST_WORD "\\s]+", false, CUT_REMOVED, true);
     if (strcmp(type, "WhitespaceSplit") == 0)
         return add_cut(r, "\\s+", false, CUT_REMOVED, false);
     return error_set(r->error, STATUS_FAILED, "%s: pre-tokenizer '%.40s' is not supported", r->name,

@@ -1,6 +1,7 @@
 /* Reading SentencePiece's tokenizer.model, which is a protobuf message. The few parts of protobuf
  * that it takes are read here: every length is checked against what is left of the message that it
  * lies in, and fields that are not known are passed over. */
+#include <math.h>
 #include <string.h>
 
 #include "text/tokenizer.h"
@@ -164,8 +165,10 @@ static enum status read_piece(struct tokenizer *t, struct message m, int32_t id,
         tok_set_piece(t, id, (const char *)text.at, length, (enum tok_type)type, error);
     if (status != STATUS_OK)
         return status;
-    memcpy(&t->pieces[id].score, &bits, sizeof bits);
-    if (t->pieces[id].score != t->pieces[id].score)
+    float score;
+    memcpy(&score, &bits, sizeof score);
+    t->pieces[id].score = (double)score;
+    if (!isfinite(score))
         return error_set(error, STATUS_FAILED, "the score of piece %d is no number", (int)id);
     if (type == TOK_UNKNOWN)
         t->unknown = id;

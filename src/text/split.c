@@ -30,7 +30,7 @@ void split_room_free(struct split_room *room)
     room->match = NULL;
 }
 
-#define WORD "\\p{L}\\p{M}\\p{N}\\p{Pc}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"
 
 /* What a class by one letter is in Oniguruma, for which the patterns are written, where PCRE2 has

@@ -125,15 +125,28 @@ static enum status add_merge(struct tokenizer *t, uint64_t key, int32_t rank, in
     return STATUS_OK;
 }
 
+bool tok_alias(struct tokenizer *t, int32_t id, const char *bytes, size_t length)
+{
+    return table_put(&t->ids, bytes, length, id) != NULL;
+}
+
+const int64_t *tok_merge_part(const struct tokenizer *t, const char *bytes, size_t length)
+{
+    const int64_t *id = table_find(&t->ids, bytes, length);
+    return id ? id : table_find(&t->added, bytes, length);
+}
+
 enum status tok_add_merge(struct tokenizer *t, int32_t left, int32_t right, int32_t merged,
                           struct error *error)
 {
+    if (t->pieces[left].special || t->pieces[right].special || t->pieces[merged].special)
+        return STATUS_OK;
     return add_merge(t, (uint64_t)(uint32_t)left << 32 | (uint32_t)right, t->merge_count, merged,
                      error);
 }
 
 struct scored_merge {
-    float score;
+    double score;
     int32_t left, right, merged;
 };
 
@@ -281,7 +294,7 @@ static void find_scores(struct tokenizer *t)
         const struct tok_piece *piece = &t->pieces[id];
         if (!piece->defined || piece->type != TOK_NORMAL)
             continue;
-        double score = (double)piece->score;
+        double score = piece->score;
         t->lowest = first || score < t->lowest ? score : t->lowest;
         t->highest = first || score > t->highest ? score : t->highest;
         first = false;
@@ -302,9 +315,8 @@ enum status tok_finish(struct tokenizer *t, const char *name, struct error *erro
     if (status != STATUS_OK)
         return status;
     t->marked_spaces |= normalizer_marks_spaces(t->normalizer) || pre_marks_spaces(t->pre);
-    /* SentencePiece's sums of scores are rounded along the whole text, which decides near ties. */
-    bool rounded = t->kind == TOK_UNIGRAM && t->sentencepiece;
-    t->cut_at_marks = t->marked_spaces && !rounded && pieces_end_at_marks(t);
+    /* Unigram's sums of scores are rounded along the whole text, which decides near ties. */
+    t->cut_at_marks = t->marked_spaces && t->kind != TOK_UNIGRAM && pieces_end_at_marks(t);
     find_scores(t);
     return STATUS_OK;
 }

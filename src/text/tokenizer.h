@@ -43,7 +43,7 @@ enum tok_match {
 struct tok_piece {
     const char *bytes; /* of byte-level kinds the bytes, else as files write it */
     uint32_t length;
-    float score;
+    double score; /* Unigram's logarithm of probability; BPE of SentencePiece: the order */
     uint8_t type; /* enum tok_type */
     uint8_t match;
     bool special; /* control or unknown: left out of decoded text on request */
@@ -164,6 +164,11 @@ enum status tok_set_section(struct tokenizer *tokenizer, enum tok_section sectio
                             struct error *error);
 enum status tok_add_merge(struct tokenizer *tokenizer, int32_t left, int32_t right, int32_t merged,
                           struct error *error);
+/* Lets words consist of an added token as of any piece; false when out of memory. */
+bool tok_alias(struct tokenizer *tokenizer, int32_t id, const char *bytes, size_t length);
+/* The id of what a merge joins or gives, or NULL. Merges with special tokens in them are known by
+ * that and not made: no text may become a special token unasked. */
+const int64_t *tok_merge_part(const struct tokenizer *tokenizer, const char *bytes, size_t length);
 /* Makes the merges of SentencePiece's BPE from the scores of the pieces: of all pairs that give a
  * piece, those of the highest score first, the leftmost of equals. */
 enum status tok_merge_by_score(struct tokenizer *tokenizer, struct error *error);

@@ -126,12 +126,18 @@ static enum status read_piece(struct reader *r, const char *text, size_t length,
     struct tokenizer *t = r->tokenizer;
     const char *bytes = text;
     bool is_unknown = unknown && strcmp(text, unknown) == 0;
-    if (t->pieces[id].defined) { /* listed among the added tokens as well */
-        t->pieces[id].score = (float)score;
+    bool added = t->pieces[id].defined; /* listed among the added tokens as well */
+    if (added)
+        t->pieces[id].score = score;
+    if (added && (t->kind != TOK_BYTE_BPE || t->pieces[id].special))
         return STATUS_OK;
-    }
     if (t->kind == TOK_BYTE_BPE) {
-        if (!piece_bytes(text, length, &r->bytes))
+        bool bytewise = piece_bytes(text, length, &r->bytes);
+        if (added)
+            return !bytewise || tok_alias(t, id, r->bytes.data, r->bytes.length)
+                       ? STATUS_OK
+                       : error_no_memory(r->error, length);
+        if (!bytewise)
             return error_set(r->error, STATUS_FAILED,
                              "%s: token %d contains a character that stands for no byte", r->name,
                              (int)id);
@@ -142,7 +148,7 @@ static enum status read_piece(struct reader *r, const char *text, size_t length,
     enum status status =
         tok_set_piece(t, id, bytes, length, byte ? TOK_BYTE : TOK_NORMAL, r->error);
     if (status == STATUS_OK) {
-        t->pieces[id].score = (float)score;
+        t->pieces[id].score = score;
         if (is_unknown) {
             t->unknown = id;
             t->pieces[id].type = TOK_UNKNOWN;
@@ -212,7 +218,7 @@ static const int64_t *merge_side(struct reader *r, const char *text, size_t leng
     if (length == 0)
         return NULL;
     buffer_add(joined, text, length);
-    return table_find(&t->ids, text, length);
+    return tok_merge_part(t, text, length);
 }
 
 static enum status read_merges(struct reader *r, const json_t *merges)
@@ -230,7 +236,7 @@ static enum status read_merges(struct reader *r, const json_t *merges)
         for (int j = 0; fine && j < 2; j++)
             ids[j] = merge_side(r, side[j], length[j], &joined);
         if (ids[0] && ids[1])
-            ids[2] = table_find(&r->tokenizer->ids, joined.data, joined.length);
+            ids[2] = tok_merge_part(r->tokenizer, joined.data, joined.length);
         if (!ids[0] || !ids[1] || !ids[2])
             status = error_set(r->error, STATUS_FAILED,
                                "%s: merge %llu joins pieces that are not in the vocabulary",

@@ -71,7 +71,7 @@ static json_t *scored_list(const struct tokenizer *t, struct buffer *text)
         else
             buffer_printf(text, "<unused%d>", (int)id);
         json_array_append_new(list, json_pack("[s%,f]", text->data, text->length,
-                                              piece->defined ? (double)piece->score : 0.0));
+                                              piece->defined ? piece->score : 0.0));
     }
     return list;
 }

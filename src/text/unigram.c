@@ -33,8 +33,7 @@ static double score_of(const struct tokenizer *t, int32_t id)
 {
     const struct tok_piece *piece = &t->pieces[id];
     bool sure = piece->type == TOK_USER && t->sentencepiece;
-    return sure ? (double)(float)(piece->length * t->highest - USER_DISCOUNT)
-                : (double)piece->score;
+    return sure ? (double)(float)(piece->length * t->highest - USER_DISCOUNT) : piece->score;
 }
 
 static void find_best(const struct tokenizer *t, const char *word, int32_t length,
