@@ -49,7 +49,8 @@ static bool on_token(void *context, int32_t token)
 {
     struct printing *p = context;
     struct buffer text = {0};
-    tok_decode(p->tokenizer, &token, 1, false, &text);
+    bool started = true; /* the text goes on */
+    tok_decode_next(p->tokenizer, &token, 1, false, &started, &text);
     if (p->print && text.length > 0) {
         fwrite(text.data, 1, text.length, stdout);
         fflush(stdout);
@@ -77,11 +78,12 @@ static enum status encode_prompt(const struct loaded *loaded, const struct buffe
     struct tok_scratch scratch = {0};
     const struct tokenizer *t = &loaded->model.tokenizer;
     enum status status = STATUS_OK;
-    if (prompt->length == 0 && t->eos >= 0) /* documents begin behind the end of another */
+    bool alone = prompt->length == 0 && t->before.count == 0;
+    if (alone && t->eos >= 0) /* documents begin behind the end of another */
         status = tok_ids_add(ids, &t->eos, 1, error);
     if (status == STATUS_OK)
-        status = tok_encode(t, &scratch, prompt->data ? prompt->data : "", prompt->length, true,
-                            ids, error);
+        status = tok_encode_model(t, &scratch, prompt->data ? prompt->data : "", prompt->length,
+                                  true, true, ids, error);
     tok_scratch_free(&scratch);
     return status;
 }
@@ -93,7 +95,9 @@ static void report(struct cli *cli, const struct loaded *loaded, const struct to
     json_t *list = json_array();
     for (int64_t i = prompt; i < ids->count; i++)
         json_array_append_new(list, json_integer(ids->items[i]));
-    tok_decode(&loaded->model.tokenizer, ids->items + prompt, ids->count - prompt, false, &text);
+    bool started = true; /* the prompt came before */
+    tok_decode_next(&loaded->model.tokenizer, ids->items + prompt, ids->count - prompt, false,
+                    &started, &text);
     bool ended = ids->count > prompt && ids->items[ids->count - 1] == loaded->model.tokenizer.eos;
     json_t *value = json_stringn(text.data ? text.data : "", text.length);
     json_object_set_new(cli->result, "text", value ? value : json_null());

@@ -7,13 +7,14 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "file/model.h"
 #include "run/prepare.h"
 
 struct tokenizer_options {
     struct option_list data;
     const char *output, *field, *tokenizer, *prompt;
     int64_t vocabulary;
-    bool strict;
+    bool strict, model_tokens;
 };
 
 #define DATA_OPTION                                                                                \
@@ -34,7 +35,7 @@ struct tokenizer_options {
 #define TOKENIZER_OPTION                                                                           \
     {                                                                                              \
         "tokenizer", 'm', OPTION_PATH, offsetof(struct tokenizer_options, tokenizer), NULL, 0, 0,  \
-            NULL, "FILE", "tokenizer.json"                                                         \
+            NULL, "PATH", "tokenizer.json, tokenizer.model, GGUF file or model folder"             \
     }
 
 static const struct option train_table[] = {
@@ -52,6 +53,8 @@ static const struct option encode_table[] = {
     TOKENIZER_OPTION,
     {"prompt", 'p', OPTION_TEXT, offsetof(struct tokenizer_options, prompt), NULL, 0, 0, NULL,
      "TEXT", "print the ids of this text; default: of standard input"},
+    {"model-tokens", 0, OPTION_FLAG, offsetof(struct tokenizer_options, model_tokens), NULL, 0, 0,
+     NULL, NULL, "with the tokens that the model expects around a text"},
     DATA_OPTION,
     {"output", 'o', OPTION_PATH, offsetof(struct tokenizer_options, output), NULL, 0, 0, NULL,
      "FILE", "tokenize --data into this shard, which 'adze train -d' takes"},
@@ -154,9 +157,12 @@ static enum status encode_text(struct cli *cli, const struct tokenizer_options *
         buffer_add_text(&text, o->prompt);
     else
         status = read_stdin(&text, error);
-    if (status == STATUS_OK)
-        status = tok_encode(tokenizer, &scratch, text.data ? text.data : "", text.length, true,
-                            &ids, error);
+    const char *bytes = text.data ? text.data : "";
+    if (status == STATUS_OK && o->model_tokens)
+        status =
+            tok_encode_model(tokenizer, &scratch, bytes, text.length, true, false, &ids, error);
+    else if (status == STATUS_OK)
+        status = tok_encode(tokenizer, &scratch, bytes, text.length, true, &ids, error);
     json_t *list = json_array();
     for (int64_t i = 0; i < ids.count; i++) {
         json_array_append_new(list, json_integer(ids.items[i]));
@@ -176,8 +182,8 @@ static enum status load(const struct tokenizer_options *o, const char *command,
                         struct tokenizer *tokenizer, struct error *error)
 {
     if (!o->tokenizer)
-        return error_set(error, STATUS_USAGE, "%s: name the tokenizer.json with -m", command);
-    return tok_load(o->tokenizer, tokenizer, error);
+        return error_set(error, STATUS_USAGE, "%s: name the tokenizer with -m", command);
+    return model_load_tokenizer(o->tokenizer, tokenizer, error);
 }
 
 static enum status run_encode(struct cli *cli, struct error *error)
@@ -201,6 +207,7 @@ static enum status run_decode(struct cli *cli, struct error *error)
     if (status != STATUS_OK)
         return status;
     struct buffer text = {0};
+    bool started = false;
     for (int64_t i = 0; i < cli->arguments.count && status == STATUS_OK; i++) {
         int64_t value;
         if (!option_parse_int(cli->arguments.items[i], &value) || value < 0 ||
@@ -210,7 +217,7 @@ static enum status run_decode(struct cli *cli, struct error *error)
             break;
         }
         int32_t id = (int32_t)value;
-        tok_decode(&tokenizer, &id, 1, true, &text);
+        tok_decode_next(&tokenizer, &id, 1, true, &started, &text);
     }
     if (status == STATUS_OK && !cli->common->json && text.length > 0)
         fwrite(text.data, 1, text.length, stdout);

@@ -1,106 +1,13 @@
-/* Models in GGUF files: the tensors and the tokenizer. The configuration is in gguf_config.c. */
+/* Models in GGUF files: the tensors. The configuration is in gguf_config.c, the tokenizer in
+ * gguf_tokenizer.c. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "file/families.h"
 #include "file/kinds.h"
-#include "text/unicode.h"
 #include "weight/formats.h"
 
 /* Reading. */
-
-static int64_t token_id(const struct gguf *file, const char *key)
-{
-    int64_t id;
-    return gguf_get_int(file, key, &id) && id >= 0 && id <= INT32_MAX ? id : -1;
-}
-
-/* Bytes of a piece from GGUF's text form; control tokens are plain text. */
-static enum status set_piece(struct tokenizer *t, int32_t id, const struct gguf_string *text,
-                             bool control, struct buffer *bytes, const char *path,
-                             struct error *error)
-{
-    if (control)
-        return tok_set_piece(t, id, text->bytes, text->length, true, error);
-    buffer_clear(bytes);
-    if (!unicode_add_bytes(text->bytes, text->length, bytes))
-        return error_set(error, STATUS_FAILED,
-                         "%s: token %d contains a character that stands for no byte", path,
-                         (int)id);
-    return tok_set_piece(t, id, bytes->data ? bytes->data : "", bytes->length, false, error);
-}
-
-static int64_t *piece_id(const struct tokenizer *t, const char *text, size_t length,
-                         struct buffer *bytes)
-{
-    size_t start = bytes->length;
-    if (!unicode_add_bytes(text, length, bytes))
-        return NULL;
-    return bytes->data ? table_find(&t->ids, bytes->data + start, bytes->length - start) : NULL;
-}
-
-static enum status read_merges(const struct gguf_value *merges, struct tokenizer *t,
-                               struct buffer *bytes, const char *path, struct error *error)
-{
-    enum status status = STATUS_OK;
-    for (uint64_t i = 0; i < merges->count && status == STATUS_OK; i++) {
-        const struct gguf_string *text = &merges->strings[i];
-        const char *gap = text->length ? memchr(text->bytes, ' ', text->length) : NULL;
-        int64_t *left = NULL, *right = NULL, *merged = NULL;
-        buffer_clear(bytes);
-        if (gap) {
-            size_t width = (size_t)(gap - text->bytes);
-            left = piece_id(t, text->bytes, width, bytes);
-            right = piece_id(t, gap + 1, text->length - width - 1, bytes);
-            merged = bytes->data ? table_find(&t->ids, bytes->data, bytes->length) : NULL;
-        }
-        if (!left || !right || !merged)
-            return error_set(error, STATUS_FAILED,
-                             "%s: merge %llu joins pieces that are not in the vocabulary", path,
-                             (unsigned long long)i);
-        status = tok_add_merge(t, (int32_t)*left, (int32_t)*right, (int32_t)*merged, error);
-    }
-    return status;
-}
-
-enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *t, struct error *error)
-{
-    const char *model = gguf_get_text(file, "tokenizer.ggml.model");
-    const char *pre = gguf_get_text(file, "tokenizer.ggml.pre");
-    const struct gguf_value *tokens = gguf_find(file, "tokenizer.ggml.tokens");
-    const struct gguf_value *types = gguf_find(file, "tokenizer.ggml.token_type");
-    const struct gguf_value *merges = gguf_find(file, "tokenizer.ggml.merges");
-    if (!model || strcmp(model, "gpt2") != 0 || (pre && strcmp(pre, "gpt-2") != 0))
-        return error_set(error, STATUS_FAILED,
-                         "%s: tokenizer '%.40s' with pre-tokenizer '%.40s' is not supported",
-                         file->path, model ? model : "", pre ? pre : "");
-    if (!tokens || !tokens->strings || !merges || !merges->strings || tokens->count > 1 << 24)
-        return error_set(error, STATUS_FAILED, "%s: the tokenizer's tokens or merges are missing",
-                         file->path);
-    enum status status = tok_begin(t, (int32_t)tokens->count, SPLIT_GPT2, error);
-    struct buffer bytes = {0};
-    for (uint64_t i = 0; i < tokens->count && status == STATUS_OK; i++) {
-        double type = types ? gguf_array_item(types, i) : 1;
-        if (type == 5) /* unused: a hole in the ids */
-            continue;
-        status = set_piece(t, (int32_t)i, &tokens->strings[i], type == 3 || type == 4, &bytes,
-                           file->path, error);
-    }
-    if (status == STATUS_OK)
-        status = read_merges(merges, t, &bytes, file->path, error);
-    if (status == STATUS_OK)
-        status = tok_finish(t, file->path, error);
-    if (status == STATUS_OK) {
-        int64_t bos = token_id(file, "tokenizer.ggml.bos_token_id");
-        int64_t eos = token_id(file, "tokenizer.ggml.eos_token_id");
-        t->bos = bos < t->count ? (int32_t)bos : -1;
-        t->eos = eos < t->count ? (int32_t)eos : -1;
-    } else {
-        tok_free(t);
-    }
-    buffer_free(&bytes);
-    return status;
-}
 
 static enum status find_stored(const struct model *model, const struct parameter *parameter,
                                struct stored_tensor *stored, struct error *error)
@@ -157,62 +64,6 @@ enum status model_load_gguf(const char *path, bool train, struct model *model, s
 }
 
 /* Writing. */
-
-static void add_text(const struct tok_piece *piece, struct buffer *text)
-{
-    for (uint32_t i = 0; i < piece->length; i++) {
-        char c[4];
-        if (piece->special)
-            buffer_add(text, piece->bytes + i, 1);
-        else
-            buffer_add(text, c, unicode_encode(unicode_of_byte((unsigned char)piece->bytes[i]), c));
-    }
-}
-
-/* Ids of the model beyond the tokenizer's are named as unused. */
-static void put_tokens(struct gguf_writer *w, const struct tokenizer *t, int64_t vocabulary)
-{
-    struct buffer text = {0};
-    gguf_put_array(w, "tokenizer.ggml.tokens", GGUF_STRING, (uint64_t)vocabulary);
-    for (int64_t id = 0; id < vocabulary; id++) {
-        buffer_clear(&text);
-        if (id < t->count && t->pieces[id].defined)
-            add_text(&t->pieces[id], &text);
-        else
-            buffer_printf(&text, "<unused%lld>", (long long)id);
-        gguf_item_text(w, text.data ? text.data : "", text.length);
-    }
-    gguf_put_array(w, "tokenizer.ggml.token_type", GGUF_I32, (uint64_t)vocabulary);
-    for (int64_t id = 0; id < vocabulary; id++) {
-        bool known = id < t->count && t->pieces[id].defined;
-        gguf_item_i32(w, !known ? 5 : t->pieces[id].special ? 3 : 1);
-    }
-    gguf_put_array(w, "tokenizer.ggml.merges", GGUF_STRING, (uint64_t)t->merge_count);
-    for (int32_t i = 0; i < t->merge_count; i++) {
-        buffer_clear(&text);
-        add_text(&t->pieces[t->merge_order[i] >> 32], &text);
-        buffer_add(&text, " ", 1);
-        add_text(&t->pieces[t->merge_order[i] & 0xffffffff], &text);
-        gguf_item_text(w, text.data, text.length);
-    }
-    w->keys.failed |= text.failed;
-    buffer_free(&text);
-}
-
-static void put_tokenizer(struct gguf_writer *w, const struct tokenizer *t, int64_t vocabulary)
-{
-    gguf_put_text(w, "tokenizer.ggml.model", "gpt2");
-    gguf_put_text(w, "tokenizer.ggml.pre", "gpt-2");
-    put_tokens(w, t, vocabulary);
-    if (t->bos >= 0)
-        gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)t->bos);
-    else if (t->eos >= 0) /* as GPT-2 itself does; nothing is put before a text */
-        gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)t->eos);
-    if (t->eos >= 0)
-        gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)t->eos);
-    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false);
-    gguf_put_bool(w, "tokenizer.ggml.add_eos_token", false);
-}
 
 /* The format that a parameter is stored in: vectors and positions stay f32. */
 static const struct weight_format *stored_format(const struct parameter *p,
@@ -340,7 +191,11 @@ static enum status write_file(const struct save_plan *plan, const char *path, co
     gguf_put_u32(writer, "general.file_type", file_type(model, plan->format));
     gguf_put_u32(writer, "general.quantization_version", 2);
     if (model->has_tokenizer)
-        put_tokenizer(writer, &model->tokenizer, c->vocabulary);
+        status = gguf_put_tokenizer(writer, &model->tokenizer, c->vocabulary, error);
+    if (status != STATUS_OK) {
+        gguf_writer_abort(writer);
+        return status;
+    }
     for_tensors(plan, false);
     gguf_writer_begin_data(writer);
     for_tensors(plan, true);

@@ -148,23 +148,20 @@ static enum status open_weights(struct model *model, const char *folder, struct 
 
 static enum status load_tokenizer(struct model *model, const char *folder, struct error *error)
 {
-    char *path = file_join(folder, "tokenizer.json");
-    enum status status = STATUS_OK;
-    if (path && file_exists(path)) {
-        status = tok_load(path, &model->tokenizer, error);
-        model->has_tokenizer = status == STATUS_OK;
-        const struct decoder_config *c = &model->decoder.config;
-        if (status == STATUS_OK && model->tokenizer.count > c->vocabulary)
-            status = error_set(error, STATUS_FAILED,
-                               "%s: %d tokens, but the model's vocabulary has %lld", path,
-                               (int)model->tokenizer.count, (long long)c->vocabulary);
-        if (status == STATUS_OK && c->eos_token >= 0 && c->eos_token < model->tokenizer.count)
-            model->tokenizer.eos = (int32_t)c->eos_token;
-        if (status == STATUS_OK && c->bos_token >= 0 && c->bos_token < model->tokenizer.count)
-            model->tokenizer.bos = (int32_t)c->bos_token;
-    }
-    free(path);
-    return status;
+    enum status status =
+        model_folder_tokenizer(folder, &model->tokenizer, &model->has_tokenizer, error);
+    if (status != STATUS_OK || !model->has_tokenizer)
+        return status;
+    const struct decoder_config *c = &model->decoder.config;
+    if (model->tokenizer.count > c->vocabulary)
+        return error_set(error, STATUS_FAILED,
+                         "%s: the tokenizer has %d tokens, but the model's vocabulary %lld", folder,
+                         (int)model->tokenizer.count, (long long)c->vocabulary);
+    if (c->eos_token >= 0 && c->eos_token < model->tokenizer.count)
+        model->tokenizer.eos = (int32_t)c->eos_token;
+    if (c->bos_token >= 0 && c->bos_token < model->tokenizer.count)
+        model->tokenizer.bos = (int32_t)c->bos_token;
+    return STATUS_OK;
 }
 
 enum status model_load_folder(const char *folder, bool train, struct model *model,

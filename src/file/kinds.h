@@ -11,6 +11,10 @@ enum status model_load_folder(const char *path, bool train, struct model *model,
                               struct error *error);
 enum status model_load_gguf(const char *path, bool train, struct model *model, struct error *error);
 
+/* The tokenizer of a model folder; `found` is false when it has none, which is no error. */
+enum status model_folder_tokenizer(const char *folder, struct tokenizer *tokenizer, bool *found,
+                                   struct error *error);
+
 /* A stored tensor, wherever it comes from. */
 struct stored_tensor {
     char name[NAME_LENGTH];

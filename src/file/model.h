@@ -46,5 +46,15 @@ enum status huggingface_write_config(const struct decoder_config *config, const 
 enum status gguf_read_config(struct gguf *file, struct decoder_config *config, struct error *error);
 enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *tokenizer,
                                 struct error *error);
+/* Puts the tokenizer's keys; ids from the tokenizer's count to the model's `vocabulary` are named
+ * as unused. What llama.cpp's keys cannot say is kept in a copy of the tokenizer.json beside them.
+ */
+enum status gguf_put_tokenizer(struct gguf_writer *writer, const struct tokenizer *tokenizer,
+                               int64_t vocabulary, struct error *error);
+
+/* The tokenizer alone, of whatever has one: a model folder, a GGUF file, a tokenizer.json, a
+ * tokenizer.model. Free with tok_free. */
+enum status model_load_tokenizer(const char *path, struct tokenizer *tokenizer,
+                                 struct error *error);
 
 #endif

@@ -110,7 +110,8 @@ static bool tell(void *context, int32_t token)
 {
     struct telling *t = context;
     struct buffer text = {0};
-    tok_decode(&t->model->model.tokenizer, &token, 1, false, &text);
+    bool started = true; /* the text goes on */
+    tok_decode_next(&t->model->model.tokenizer, &token, 1, false, &started, &text);
     if (text.length > 0 && t->on_text)
         t->stopped = !t->on_text(t->context, text.data, text.length);
     buffer_free(&text);
@@ -137,8 +138,8 @@ int adze_generate(struct adze_model *m, const char *prompt, int64_t tokens,
     struct generate_options generate = {tokens, false, tell, &telling};
     struct sampler sampler = {0};
     struct tok_ids ids = {0};
-    enum status status =
-        tok_encode(&m->model.tokenizer, &m->scratch, prompt, strlen(prompt), true, &ids, &error);
+    enum status status = tok_encode_model(&m->model.tokenizer, &m->scratch, prompt, strlen(prompt),
+                                          true, true, &ids, &error);
     if (status == STATUS_OK)
         status = sampler_create(&options, adze_vocabulary(m), &sampler, &error);
     if (status == STATUS_OK)

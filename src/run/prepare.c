@@ -9,7 +9,12 @@
 
 uint64_t prepare_tokenizer_hash(const struct tokenizer *t)
 {
-    uint64_t hash = XXH3_64bits(split_text(t->split), strlen(split_text(t->split)));
+    const struct split_pattern *single = t->normalizer ? NULL : pre_single(t->pre);
+    const char *pattern = single ? split_text(single) : "";
+    uint64_t hash = XXH3_64bits(pattern, strlen(pattern)) + (uint64_t)t->kind;
+    for (int i = TOK_NORMALIZER; i <= TOK_PRE_TOKENIZER && !single; i++)
+        if (t->sections[i])
+            hash = XXH3_64bits_withSeed(t->sections[i], strlen(t->sections[i]), hash);
     for (int32_t i = 0; i < t->count; i++)
         hash = XXH3_64bits_withSeed(t->pieces[i].bytes, t->pieces[i].length,
                                     hash + t->pieces[i].special);

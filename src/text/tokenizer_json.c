@@ -1,4 +1,4 @@
-/* Reading and writing Hugging Face's tokenizer.json. */
+/* Reading Hugging Face's tokenizer.json: byte-level and character BPE, Unigram, WordPiece. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,21 +9,13 @@
 
 #define FILE_LIMIT ((uint64_t)1 << 30)
 #define IDS_MOST (1 << 24)
+#define SENTENCEPIECE_START 0x0a /* the tag of a piece; no JSON of ours begins with a line end */
 
 /* Bytes of a piece written with stand-ins; false when a character is no stand-in. */
 static bool piece_bytes(const char *text, size_t length, struct buffer *bytes)
 {
     buffer_clear(bytes);
     return unicode_add_bytes(text, length, bytes);
-}
-
-static void piece_text(const struct tok_piece *piece, struct buffer *text)
-{
-    buffer_clear(text);
-    for (uint32_t i = 0; i < piece->length; i++) {
-        char c[4];
-        buffer_add(text, c, unicode_encode(unicode_of_byte((unsigned char)piece->bytes[i]), c));
-    }
 }
 
 struct reader {
@@ -45,60 +37,44 @@ static const char *type_of(const json_t *object)
     return type ? type : "";
 }
 
-/* The pattern of a pre-tokenizer, which is ByteLevel alone, or a Split before a ByteLevel. */
-static enum status read_pattern(const struct reader *r, const json_t *pre, const char **pattern,
-                                bool *prefix_space)
+/* Whether a section is of a type, or a sequence with a step of it. */
+static bool has_step(const json_t *section, const char *list, const char *type)
 {
-    *pattern = NULL;
-    *prefix_space = false;
-    size_t count = 1;
-    const json_t *list = NULL;
-    if (strcmp(type_of(pre), "Sequence") == 0) {
-        list = json_object_get(pre, "pretokenizers");
-        count = json_array_size(list);
-    }
-    bool bytes = false;
-    for (size_t i = 0; i < count; i++) {
-        const json_t *step = list ? json_array_get(list, i) : pre;
-        if (strcmp(type_of(step), "Split") == 0 && !*pattern) {
-            *pattern =
-                json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
-            const char *behavior = json_string_value(json_object_get(step, "behavior"));
-            if (!*pattern || !behavior || strcmp(behavior, "Isolated") != 0)
-                return refuse(r, "this form of Split pre-tokenizer is not supported");
-        } else if (strcmp(type_of(step), "ByteLevel") == 0) {
-            bytes = true;
-            *prefix_space = json_is_true(json_object_get(step, "add_prefix_space"));
-            const json_t *regex = json_object_get(step, "use_regex");
-            if (!*pattern && !json_is_false(regex))
-                *pattern = SPLIT_GPT2;
-        } else {
-            return error_set(r->error, STATUS_FAILED, "%s: pre-tokenizer '%s' is not supported",
-                             r->name, type_of(step));
-        }
-    }
-    if (!bytes)
-        return refuse(r, "only byte-level BPE is supported: there is no ByteLevel pre-tokenizer");
-    if (!*pattern)
-        *pattern = "[\\s\\S]+";
+    const json_t *steps = json_object_get(section, list);
+    for (size_t i = 0; i < json_array_size(steps); i++)
+        if (strcmp(type_of(json_array_get(steps, i)), type) == 0)
+            return true;
+    return strcmp(type_of(section), type) == 0;
+}
+
+static enum status check_id(const struct reader *r, const json_t *value, const char *text,
+                            json_int_t *most)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) >= IDS_MOST)
+        return error_set(r->error, STATUS_FAILED, "%s: token \"%.40s\" has no usable id", r->name,
+                         text);
+    *most = json_integer_value(value) > *most ? json_integer_value(value) : *most;
     return STATUS_OK;
 }
 
-/* One more than the largest id, or a refusal. */
+/* One more than the largest id, or a refusal. A vocabulary is an object from text to id, or, for
+ * Unigram, an array of texts with scores. */
 static enum status count_ids(const struct reader *r, const json_t *vocabulary, const json_t *added,
                              int32_t *count)
 {
-    json_int_t most = -1;
+    json_int_t most = (json_int_t)json_array_size(vocabulary) - 1;
     const char *key;
     json_t *value;
     size_t i;
+    enum status status = STATUS_OK;
+    if (most >= IDS_MOST)
+        return refuse(r, "the vocabulary is too large");
     json_object_foreach((json_t *)vocabulary, key, value)
     {
-        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-            json_integer_value(value) >= IDS_MOST)
-            return error_set(r->error, STATUS_FAILED, "%s: token \"%.40s\" has no usable id",
-                             r->name, key);
-        most = json_integer_value(value) > most ? json_integer_value(value) : most;
+        status = check_id(r, value, key, &most);
+        if (status != STATUS_OK)
+            return status;
     }
     json_array_foreach((json_t *)added, i, value)
     {
@@ -111,39 +87,98 @@ static enum status count_ids(const struct reader *r, const json_t *vocabulary, c
         most = id > most ? id : most;
     }
     *count = (int32_t)most + 1;
+    return *count > 0 ? STATUS_OK : refuse(r, "the vocabulary is empty");
+}
+
+/* What an added token is called and how it is found. */
+static enum status read_added(struct reader *r, const json_t *added, const char *unknown)
+{
+    static const char *const names[] = {"lstrip", "rstrip", "single_word", "normalized"};
+    static const enum tok_match bits[] = {TOK_STRIP_LEFT, TOK_STRIP_RIGHT, TOK_SINGLE_WORD,
+                                          TOK_NORMALIZED};
+    json_t *value;
+    size_t i;
+    json_array_foreach((json_t *)added, i, value)
+    {
+        const json_t *content = json_object_get(value, "content"),
+                     *special = json_object_get(value, "special");
+        const char *text = json_string_value(content);
+        int32_t id = (int32_t)json_integer_value(json_object_get(value, "id"));
+        enum tok_type type = special && json_is_false(special) ? TOK_USER : TOK_CONTROL;
+        if (unknown && strcmp(text, unknown) == 0) {
+            type = TOK_UNKNOWN;
+            r->tokenizer->unknown = id;
+        }
+        enum status status =
+            tok_set_piece(r->tokenizer, id, text, json_string_length(content), type, r->error);
+        if (status != STATUS_OK)
+            return status;
+        for (int j = 0; j < 4; j++)
+            if (json_is_true(json_object_get(value, names[j])))
+                r->tokenizer->pieces[id].match |= (uint8_t)bits[j];
+    }
     return STATUS_OK;
 }
 
-static enum status read_vocabulary(struct reader *r, const json_t *vocabulary, const json_t *added)
+static enum status read_piece(struct reader *r, const char *text, size_t length, int32_t id,
+                              double score, const char *unknown)
 {
-    const char *key;
-    json_t *value;
-    size_t i;
-    enum status status = STATUS_OK;
-    json_array_foreach((json_t *)added, i, value)
-    {
-        const json_t *content = json_object_get(value, "content");
-        status =
-            tok_set_piece(r->tokenizer, (int32_t)json_integer_value(json_object_get(value, "id")),
-                          json_string_value(content), json_string_length(content), true, r->error);
-        if (status != STATUS_OK)
-            return status;
-    }
-    json_object_foreach((json_t *)vocabulary, key, value)
-    {
-        int32_t id = (int32_t)json_integer_value(value);
-        if (r->tokenizer->pieces[id].defined)
-            continue; /* listed among the added tokens as well */
-        if (!piece_bytes(key, strlen(key), &r->bytes))
+    struct tokenizer *t = r->tokenizer;
+    const char *bytes = text;
+    bool is_unknown = unknown && strcmp(text, unknown) == 0;
+    bool added = t->pieces[id].defined; /* listed among the added tokens as well */
+    if (added)
+        t->pieces[id].score = score;
+    if (added && (t->kind != TOK_BYTE_BPE || t->pieces[id].special))
+        return STATUS_OK;
+    if (t->kind == TOK_BYTE_BPE) {
+        bool bytewise = piece_bytes(text, length, &r->bytes);
+        if (added)
+            return !bytewise || tok_alias(t, id, r->bytes.data, r->bytes.length)
+                       ? STATUS_OK
+                       : error_no_memory(r->error, length);
+        if (!bytewise)
             return error_set(r->error, STATUS_FAILED,
                              "%s: token %d contains a character that stands for no byte", r->name,
                              (int)id);
-        status = tok_set_piece(r->tokenizer, id, r->bytes.data ? r->bytes.data : "",
-                               r->bytes.length, false, r->error);
+        bytes = r->bytes.data ? r->bytes.data : "";
+        length = r->bytes.length;
+    }
+    bool byte = t->byte_fallback && tok_byte_of(text, length) >= 0;
+    enum status status =
+        tok_set_piece(t, id, bytes, length, byte ? TOK_BYTE : TOK_NORMAL, r->error);
+    if (status == STATUS_OK) {
+        t->pieces[id].score = score;
+        if (is_unknown) {
+            t->unknown = id;
+            t->pieces[id].type = TOK_UNKNOWN;
+        }
+    }
+    return status;
+}
+
+static enum status read_vocabulary(struct reader *r, const json_t *vocabulary, const char *unknown)
+{
+    const char *key;
+    json_t *value;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < json_array_size(vocabulary) && status == STATUS_OK; i++) {
+        value = json_array_get(vocabulary, i);
+        const json_t *text = json_array_get(value, 0), *score = json_array_get(value, 1);
+        if (!json_is_string(text) || !json_is_number(score))
+            status = error_set(r->error, STATUS_FAILED, "%s: token %llu has no text or no score",
+                               r->name, (unsigned long long)i);
+        else
+            status = read_piece(r, json_string_value(text), json_string_length(text), (int32_t)i,
+                                json_number_value(score), unknown);
+    }
+    json_object_foreach((json_t *)vocabulary, key, value)
+    {
+        status = read_piece(r, key, strlen(key), (int32_t)json_integer_value(value), 0, unknown);
         if (status != STATUS_OK)
             return status;
     }
-    return STATUS_OK;
+    return status;
 }
 
 /* The two sides of a merge: "a b" in one string, or ["a", "b"]. */
@@ -169,6 +204,23 @@ static bool merge_sides(const json_t *merge, const char *side[2], size_t length[
     return true;
 }
 
+/* The bytes of one side of a merge, appended to `joined`, and its id; NULL when it is no piece. */
+static const int64_t *merge_side(struct reader *r, const char *text, size_t length,
+                                 struct buffer *joined)
+{
+    const struct tokenizer *t = r->tokenizer;
+    if (t->kind == TOK_BYTE_BPE) {
+        if (!piece_bytes(text, length, &r->bytes))
+            return NULL;
+        text = r->bytes.data;
+        length = r->bytes.length;
+    }
+    if (length == 0)
+        return NULL;
+    buffer_add(joined, text, length);
+    return tok_merge_part(t, text, length);
+}
+
 static enum status read_merges(struct reader *r, const json_t *merges)
 {
     const json_t *merge;
@@ -178,18 +230,13 @@ static enum status read_merges(struct reader *r, const json_t *merges)
         merge = json_array_get(merges, i);
         const char *side[2];
         size_t length[2];
-        int64_t *ids[3] = {NULL, NULL, NULL};
+        const int64_t *ids[3] = {NULL, NULL, NULL};
         bool fine = merge_sides(merge, side, length);
         buffer_clear(&joined);
-        for (int j = 0; fine && j < 2; j++) {
-            fine = piece_bytes(side[j], length[j], &r->bytes) && r->bytes.length > 0;
-            if (fine) {
-                ids[j] = table_find(&r->tokenizer->ids, r->bytes.data, r->bytes.length);
-                buffer_add(&joined, r->bytes.data, r->bytes.length);
-            }
-        }
-        if (fine)
-            ids[2] = table_find(&r->tokenizer->ids, joined.data, joined.length);
+        for (int j = 0; fine && j < 2; j++)
+            ids[j] = merge_side(r, side[j], length[j], &joined);
+        if (ids[0] && ids[1])
+            ids[2] = tok_merge_part(r->tokenizer, joined.data, joined.length);
         if (!ids[0] || !ids[1] || !ids[2])
             status = error_set(r->error, STATUS_FAILED,
                                "%s: merge %llu joins pieces that are not in the vocabulary",
@@ -205,51 +252,115 @@ static enum status read_merges(struct reader *r, const json_t *merges)
 /* Names under which families list the token that ends a document, and that which begins one. */
 static void find_ends(struct tokenizer *t)
 {
-    const char *const ends[] = {"<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>"};
-    const char *const begins[] = {"<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>"};
-    for (int i = 0; i < 4; i++) {
-        if (t->eos < 0)
-            t->eos = tok_special(t, ends[i]);
-        if (t->bos < 0)
-            t->bos = tok_special(t, begins[i]);
+    static const char *const ends[] = {"<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>",
+                                       "[SEP]"};
+    static const char *const begins[] = {"<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>",
+                                         "[CLS]"};
+    static const char *const pads[] = {"<pad>", "[PAD]", "<|padding|>", "<|pad|>"};
+    for (int i = 0; i < 5; i++) {
+        t->eos = t->eos < 0 ? tok_special(t, ends[i]) : t->eos;
+        t->bos = t->bos < 0 ? tok_special(t, begins[i]) : t->bos;
+        t->pad = t->pad < 0 && i < 4 ? tok_special(t, pads[i]) : t->pad;
     }
+}
+
+static enum status read_sections(struct reader *r)
+{
+    static const char *const names[] = {"normalizer", "pre_tokenizer", "post_processor", "decoder"};
+    enum status status = STATUS_OK;
+    for (int i = 0; i < TOK_SECTIONS && status == STATUS_OK; i++) {
+        const json_t *section = json_object_get(r->root, names[i]);
+        if (!section || json_is_null(section))
+            continue;
+        char *text = json_dumps(section, JSON_COMPACT);
+        status = text ? tok_set_section(r->tokenizer, (enum tok_section)i, text, r->error)
+                      : error_no_memory(r->error, 1024);
+        free(text);
+    }
+    return status;
+}
+
+/* Settings of the model that change ids and that adze does not know. */
+static enum status check_model(const struct reader *r, const json_t *model, enum tok_kind kind)
+{
+    static const char *const texts[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    for (int i = 0; i < 2; i++) {
+        const char *value = json_string_value(json_object_get(model, texts[i]));
+        const char *usual = kind == TOK_WORDPIECE && i == 0 ? "##" : "";
+        if (value && strcmp(value, usual) != 0)
+            return error_set(r->error, STATUS_FAILED, "%s: %s '%.20s' is not supported", r->name,
+                             texts[i], value);
+    }
+    return STATUS_OK;
+}
+
+static enum status find_kind(const struct reader *r, const json_t *model, enum tok_kind *kind)
+{
+    const json_t *vocabulary = json_object_get(model, "vocab");
+    const char *type = type_of(model);
+    bool array = json_is_array(vocabulary), object = json_is_object(vocabulary);
+    if (strcmp(type, "Unigram") == 0 && array) {
+        *kind = TOK_UNIGRAM;
+    } else if (strcmp(type, "WordPiece") == 0 && object) {
+        *kind = TOK_WORDPIECE;
+    } else if ((type[0] == 0 || strcmp(type, "BPE") == 0) && object &&
+               json_is_array(json_object_get(model, "merges"))) {
+        const json_t *pre = json_object_get(r->root, "pre_tokenizer");
+        *kind = has_step(pre, "pretokenizers", "ByteLevel") ? TOK_BYTE_BPE : TOK_CHARACTER_BPE;
+    } else {
+        return refuse(r, "no BPE, Unigram or WordPiece model with a vocabulary");
+    }
+    return check_model(r, model, *kind);
+}
+
+static const char *unknown_name(const struct reader *r, const json_t *model)
+{
+    const json_t *id = json_object_get(model, "unk_id");
+    const json_t *piece =
+        json_is_integer(id) && json_integer_value(id) >= 0
+            ? json_array_get(json_object_get(model, "vocab"), (size_t)json_integer_value(id))
+            : NULL;
+    return piece ? json_string_value(json_array_get(piece, 0))
+                 : json_string_value(json_object_get(model, "unk_token"));
 }
 
 static enum status read_root(struct reader *r)
 {
     const json_t *model = json_object_get(r->root, "model");
     const json_t *vocabulary = json_object_get(model, "vocab");
-    const json_t *merges = json_object_get(model, "merges");
     const json_t *added = json_object_get(r->root, "added_tokens");
-    const json_t *normalizer = json_object_get(r->root, "normalizer");
-    if (!json_is_object(vocabulary) || !json_is_array(merges) ||
-        (type_of(model)[0] && strcmp(type_of(model), "BPE") != 0))
-        return refuse(r, "no BPE model with a vocabulary and merges");
-    if (normalizer && !json_is_null(normalizer))
-        return error_set(r->error, STATUS_FAILED, "%s: normalizer '%s' is not supported", r->name,
-                         type_of(normalizer));
-    const char *pattern;
-    bool prefix_space;
+    struct tokenizer *t = r->tokenizer;
+    enum tok_kind kind = TOK_BYTE_BPE;
     int32_t count = 0;
-    enum status status =
-        read_pattern(r, json_object_get(r->root, "pre_tokenizer"), &pattern, &prefix_space);
+    enum status status = find_kind(r, model, &kind);
     if (status == STATUS_OK)
         status = count_ids(r, vocabulary, added, &count);
     if (status == STATUS_OK)
-        status = tok_begin(r->tokenizer, count, pattern, r->error);
+        status = tok_begin(t, kind, count, r->error);
     if (status != STATUS_OK)
         return status;
-    r->tokenizer->prefix_space = prefix_space;
-    r->tokenizer->whole_words = json_is_true(json_object_get(model, "ignore_merges"));
-    status = read_vocabulary(r, vocabulary, added);
+    const char *unknown = unknown_name(r, model);
+    const json_t *longest = json_object_get(model, "max_input_chars_per_word");
+    t->whole_words = json_is_true(json_object_get(model, "ignore_merges"));
+    t->byte_fallback = json_is_true(json_object_get(model, "byte_fallback"));
+    t->fuse_unknown = kind == TOK_UNIGRAM || json_is_true(json_object_get(model, "fuse_unk"));
+    if (json_is_integer(longest) && json_integer_value(longest) > 0)
+        t->longest_word = json_integer_value(longest) < IDS_MOST
+                              ? (int32_t)json_integer_value(longest)
+                              : IDS_MOST;
+    status = read_sections(r);
     if (status == STATUS_OK)
-        status = read_merges(r, merges);
+        status = read_added(r, added, unknown);
     if (status == STATUS_OK)
-        status = tok_finish(r->tokenizer, r->name, r->error);
+        status = read_vocabulary(r, vocabulary, unknown);
     if (status == STATUS_OK)
-        find_ends(r->tokenizer);
+        status = read_merges(r, json_object_get(model, "merges"));
+    if (status == STATUS_OK)
+        status = tok_finish(t, r->name, r->error);
+    if (status == STATUS_OK)
+        find_ends(t);
     else
-        tok_free(r->tokenizer);
+        tok_free(t);
     return status;
 }
 
@@ -275,93 +386,10 @@ enum status tok_load(const char *path, struct tokenizer *tokenizer, struct error
     enum status status = file_read(path, FILE_LIMIT, &text, error);
     if (status == STATUS_OK && text.length == 0)
         status = error_set(error, STATUS_FAILED, "%s: the file is empty", path);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && text.data[0] == SENTENCEPIECE_START)
+        status = tok_parse_sentencepiece(text.data, text.length, path, tokenizer, error);
+    else if (status == STATUS_OK)
         status = tok_parse(text.data, text.length, path, tokenizer, error);
-    buffer_free(&text);
-    return status;
-}
-
-/* Writing. */
-
-static json_t *added_tokens(const struct tokenizer *t)
-{
-    json_t *list = json_array();
-    for (int32_t id = 0; id < t->count; id++) {
-        const struct tok_piece *piece = &t->pieces[id];
-        if (piece->defined && piece->special)
-            json_array_append_new(list, json_pack("{s:i,s:s%,s:b,s:b,s:b,s:b,s:b}", "id", (int)id,
-                                                  "content", piece->bytes, (size_t)piece->length,
-                                                  "single_word", 0, "lstrip", 0, "rstrip", 0,
-                                                  "normalized", 0, "special", 1));
-    }
-    return list;
-}
-
-static json_t *vocabulary_object(const struct tokenizer *t, struct buffer *text)
-{
-    json_t *object = json_object();
-    for (int32_t id = 0; id < t->count; id++) {
-        const struct tok_piece *piece = &t->pieces[id];
-        if (!piece->defined)
-            continue;
-        if (piece->special) {
-            json_object_set_new(object, piece->bytes, json_integer(id));
-            continue;
-        }
-        piece_text(piece, text);
-        json_object_set_new(object, text->data ? text->data : "", json_integer(id));
-    }
-    return object;
-}
-
-static json_t *merge_list(const struct tokenizer *t, struct buffer *text)
-{
-    json_t *list = json_array();
-    for (int32_t i = 0; i < t->merge_count; i++) {
-        json_t *merge = json_array();
-        for (int side = 0; side < 2; side++) {
-            uint64_t id = side ? t->merge_order[i] & 0xffffffff : t->merge_order[i] >> 32;
-            piece_text(&t->pieces[id], text);
-            json_array_append_new(merge, json_string(text->data));
-        }
-        json_array_append_new(list, merge);
-    }
-    return list;
-}
-
-static json_t *pre_tokenizer(const struct tokenizer *t)
-{
-    bool gpt2 = strcmp(split_text(t->split), SPLIT_GPT2) == 0;
-    json_t *bytes = json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space",
-                              t->prefix_space, "trim_offsets", 1, "use_regex", gpt2);
-    if (gpt2)
-        return bytes;
-    json_t *split = json_pack("{s:s,s:{s:s},s:s,s:b}", "type", "Split", "pattern", "Regex",
-                              split_text(t->split), "behavior", "Isolated", "invert", 0);
-    return json_pack("{s:s,s:[o,o]}", "type", "Sequence", "pretokenizers", split, bytes);
-}
-
-enum status tok_save(const struct tokenizer *t, const char *path, struct error *error)
-{
-    struct buffer text = {0};
-    json_t *model = json_pack("{s:s,s:n,s:n,s:n,s:n,s:b,s:b,s:b,s:o,s:o}", "type", "BPE", "dropout",
-                              "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                              "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", t->whole_words,
-                              "vocab", vocabulary_object(t, &text), "merges", merge_list(t, &text));
-    json_t *steps = json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel", "add_prefix_space",
-                              t->prefix_space, "trim_offsets", 0, "use_regex", 1);
-    json_t *root =
-        json_pack("{s:s,s:n,s:n,s:o,s:n,s:o,s:O,s:o,s:o}", "version", "1.0", "truncation",
-                  "padding", "added_tokens", added_tokens(t), "normalizer", "pre_tokenizer",
-                  pre_tokenizer(t), "post_processor", steps, "decoder", steps, "model", model);
-    char *json = root ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII) : NULL;
-    enum status status = buffer_check(&text, error);
-    if (status == STATUS_OK && !json)
-        status = error_no_memory(error, (size_t)t->count * 64);
-    if (status == STATUS_OK && json)
-        status = file_write_atomic(path, json, strlen(json), error);
-    free(json);
-    json_decref(root);
     buffer_free(&text);
     return status;
 }

@@ -9,12 +9,12 @@ enum status tok_count(struct tok_counter *counter, const char *text, size_t leng
                       struct error *error)
 {
     if (!counter->split) {
-        enum status status = split_create(SPLIT_GPT2, &counter->split, error);
+        enum status status = split_create(SPLIT_GPT2, false, true, &counter->split, error);
         if (status != STATUS_OK)
             return status;
     }
     for (size_t at = 0; at < length;) {
-        size_t end = split_next(counter->split, text, length, at);
+        size_t end = split_next(counter->split, NULL, text, length, at);
         int64_t *count = table_put(&counter->words, text + at, end - at, 0);
         if (!count)
             return error_no_memory(error, end - at);
@@ -273,7 +273,7 @@ static enum status joined_piece(struct tokenizer *k, int32_t left, int32_t right
     int64_t *known = status == STATUS_OK ? table_find(&k->ids, bytes.data, bytes.length) : NULL;
     *id = known ? (int32_t)*known : *next;
     if (status == STATUS_OK && !known) {
-        status = tok_set_piece(k, *next, bytes.data, bytes.length, false, error);
+        status = tok_set_piece(k, *next, bytes.data, bytes.length, TOK_NORMAL, error);
         ++*next;
     }
     buffer_free(&bytes);
@@ -315,15 +315,15 @@ static enum status set_alphabet(const struct tok_train_options *options, struct 
 {
     enum status status = STATUS_OK;
     for (int32_t i = 0; i < options->special_count && status == STATUS_OK; i++)
-        status =
-            tok_set_piece(k, i, options->specials[i], strlen(options->specials[i]), true, error);
+        status = tok_set_piece(k, i, options->specials[i], strlen(options->specials[i]),
+                               TOK_CONTROL, error);
     int32_t next = options->special_count;
     for (int turn = 0; turn < 2; turn++)
         for (int byte = 0; byte < 256 && status == STATUS_OK; byte++) {
             bool itself = (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173);
             char c = (char)byte;
             if (itself == (turn == 0))
-                status = tok_set_piece(k, next++, &c, 1, false, error);
+                status = tok_set_piece(k, next++, &c, 1, TOK_NORMAL, error);
         }
     if (status == STATUS_OK && options->eos)
         k->eos = tok_special(k, options->eos);
@@ -338,7 +338,9 @@ enum status tok_train(const struct tok_counter *counter, const struct tok_train_
         return error_set(error, STATUS_USAGE,
                          "a vocabulary of %d is too small: 256 bytes and %d special tokens need %d",
                          (int)options->vocabulary, (int)options->special_count, (int)base);
-    enum status status = tok_begin(k, options->vocabulary, SPLIT_GPT2, error);
+    enum status status = tok_begin(k, TOK_BYTE_BPE, options->vocabulary, error);
+    if (status == STATUS_OK)
+        status = tok_set_gpt2(k, error);
     if (status == STATUS_OK)
         status = set_alphabet(options, k, error);
     if (status == STATUS_OK)

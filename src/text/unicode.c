@@ -1,6 +1,7 @@
 /* See unicode.h. */
 #include "text/unicode.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 size_t unicode_decode(const char *text, size_t length, uint32_t *point)
@@ -63,6 +64,66 @@ enum char_class unicode_class(const char *text, size_t length, size_t *width)
         return CHAR_OTHER;
     *width = bytes;
     return wide_class(point);
+}
+
+size_t unicode_width(const char *text, size_t length)
+{
+    uint32_t point;
+    size_t width = unicode_decode(text, length, &point);
+    return width ? width : 1;
+}
+
+bool unicode_is_space(uint32_t point)
+{
+    if (point < 0x80)
+        return point == ' ' || (point >= 9 && point <= 13);
+    return wide_class(point) == CHAR_SPACE;
+}
+
+bool unicode_is_word(uint32_t point)
+{
+    switch (utf8proc_category((utf8proc_int32_t)point)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        return point == 0x200c || point == 0x200d;
+    }
+}
+
+void unicode_mark_spaces(const char *text, size_t length, struct buffer *out)
+{
+    for (size_t at = 0; at < length;) {
+        const char *space = memchr(text + at, ' ', length - at);
+        size_t end = space ? (size_t)(space - text) : length;
+        buffer_add(out, text + at, end - at);
+        if (space)
+            buffer_add_text(out, UNICODE_SPACE_MARK);
+        at = end + 1;
+    }
+}
+
+void unicode_unmark_spaces(const char *text, size_t length, struct buffer *out)
+{
+    const char *mark = UNICODE_SPACE_MARK;
+    size_t width = strlen(mark);
+    for (size_t at = 0; at < length;) {
+        const char *found = memmem(text + at, length - at, mark, width);
+        size_t end = found ? (size_t)(found - text) : length;
+        buffer_add(out, text + at, end - at);
+        if (found)
+            buffer_add(out, " ", 1);
+        at = found ? end + width : length;
+    }
 }
 
 /* Printable Latin-1 bytes stand for themselves; the other 68, in order, for U+0100 and on. */

@@ -20,6 +20,18 @@ size_t unicode_decode(const char *text, size_t length, uint32_t *point);
 /* Writes the code point (at most U+10FFFF) as UTF-8; returns its 1 to 4 bytes. */
 size_t unicode_encode(uint32_t point, char bytes[4]);
 
+/* What SentencePiece writes for a space, U+2581. */
+#define UNICODE_SPACE_MARK "\xe2\x96\x81"
+/* Appends the text with marks for spaces, or with spaces for marks. */
+void unicode_mark_spaces(const char *text, size_t length, struct buffer *out);
+void unicode_unmark_spaces(const char *text, size_t length, struct buffer *out);
+
+/* Length of the character at text[0], length > 0; a byte that starts none is one by itself. */
+size_t unicode_width(const char *text, size_t length);
+/* White space, and characters that words consist of (letters, marks, numbers, connectors). */
+bool unicode_is_space(uint32_t point);
+bool unicode_is_word(uint32_t point);
+
 /* GPT-2's printable stand-in for each byte, as byte-level tokenizers write them in files. */
 uint32_t unicode_of_byte(unsigned char byte);
 /* The byte that a code point stands for, or -1. */

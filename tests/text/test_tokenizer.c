@@ -252,11 +252,16 @@ static void broken_tokenizers_are_refused_with_the_cause(void **state)
     const char *byte_level = "\"pre_tokenizer\": {\"type\": \"ByteLevel\"}, ";
     char text[512];
     refuse("{\"model\": ", "t.json:1");
-    refuse("[]", "no BPE model");
-    refuse("{\"model\": {\"type\": \"Unigram\", \"vocab\": {}, \"merges\": []}}", "no BPE model");
-    refuse("{\"model\": {\"vocab\": {}, \"merges\": []}, \"normalizer\": {\"type\": \"NFC\"}}",
-           "normalizer 'NFC'");
-    refuse("{\"model\": {\"vocab\": {}, \"merges\": []}}", "pre-tokenizer");
+    refuse("[]", "no BPE, Unigram or WordPiece model");
+    refuse("{\"model\": {\"type\": \"Unigram\", \"vocab\": {}, \"merges\": []}}",
+           "no BPE, Unigram or WordPiece model");
+    refuse("{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, "
+           "\"normalizer\": {\"type\": \"Magic\"}}",
+           "normalizer 'Magic'");
+    refuse("{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, "
+           "\"pre_tokenizer\": {\"type\": \"Magic\"}}",
+           "pre-tokenizer 'Magic'");
+    refuse("{\"model\": {\"vocab\": {}, \"merges\": []}}", "vocabulary is empty");
     snprintf(text, sizeof text, "{%s\"model\": {\"vocab\": {\"a\": -1}, \"merges\": []}}",
              byte_level);
     refuse(text, "no usable id");
