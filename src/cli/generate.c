@@ -1,12 +1,11 @@
 /* adze generate and adze perplexity: use and measure a model. */
-#include "run/generate.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "run/engine.h"
 
 struct prompt_options {
     const char *prompt;
@@ -40,23 +39,34 @@ static const struct option sampling_table[] = {
     {.name = NULL},
 };
 
-struct printing {
-    const struct tokenizer *tokenizer;
+/* What is being made: printed as it comes, and kept for the result. */
+struct made {
     bool print;
+    struct tok_ids ids;
+    struct buffer text;
+    struct engine_result result;
 };
 
-static bool on_token(void *context, int32_t token)
+static void show(struct made *made, const char *text, size_t length)
 {
-    struct printing *p = context;
-    struct buffer text = {0};
-    bool started = true; /* the text goes on */
-    tok_decode_next(p->tokenizer, &token, 1, false, &started, &text);
-    if (p->print && text.length > 0) {
-        fwrite(text.data, 1, text.length, stdout);
-        fflush(stdout);
-    }
-    buffer_free(&text);
-    return !cli_stop;
+    buffer_add(&made->text, text, length);
+    if (!made->print || length == 0)
+        return;
+    fwrite(text, 1, length, stdout);
+    fflush(stdout);
+}
+
+static bool on_token(void *context, const struct engine_token *token)
+{
+    struct made *made = context;
+    struct error ignored; /* seen by the caller: the list is short */
+    show(made, token->text, token->length);
+    return tok_ids_add(&made->ids, &token->token, 1, &ignored) == STATUS_OK && !cli_stop;
+}
+
+static void on_end(void *context, const struct engine_result *result)
+{
+    show(context, result->text, result->length);
 }
 
 static enum status read_prompt(const struct prompt_options *o, struct buffer *prompt,
@@ -88,45 +98,44 @@ static enum status encode_prompt(const struct loaded *loaded, const struct buffe
     return status;
 }
 
-static void report(struct cli *cli, const struct loaded *loaded, const struct tok_ids *ids,
-                   int64_t prompt, double prompt_seconds, double seconds)
+static void report(struct cli *cli, struct made *made)
 {
-    struct buffer text = {0};
+    const struct engine_result *r = &made->result;
     json_t *list = json_array();
-    for (int64_t i = prompt; i < ids->count; i++)
-        json_array_append_new(list, json_integer(ids->items[i]));
-    bool started = true; /* the prompt came before */
-    tok_decode_next(&loaded->model.tokenizer, ids->items + prompt, ids->count - prompt, false,
-                    &started, &text);
-    bool ended = ids->count > prompt && ids->items[ids->count - 1] == loaded->model.tokenizer.eos;
-    json_t *value = json_stringn(text.data ? text.data : "", text.length);
+    for (int64_t i = 0; i < made->ids.count; i++)
+        json_array_append_new(list, json_integer(made->ids.items[i]));
+    double seconds = r->seconds - r->wait_seconds - r->prompt_seconds;
+    double rate = seconds > 0 && r->made_tokens > 1 ? (double)(r->made_tokens - 1) / seconds : 0;
+    json_t *value = json_stringn(made->text.data ? made->text.data : "", made->text.length);
     json_object_set_new(cli->result, "text", value ? value : json_null());
     json_object_set_new(cli->result, "token_ids", list);
-    cli_result_text(cli, "finish_reason", ended ? "stop" : "length");
-    cli_result_int(cli, "prompt_tokens", prompt);
-    cli_result_real(cli, "prompt_seconds", prompt_seconds);
-    cli_result_real(cli, "tokens_per_second",
-                    seconds > 0 ? (double)(ids->count - prompt) / seconds : 0);
-    if (!cli->common->json && !cli->parent)
+    cli_result_text(cli, "finish_reason", r->end == ENGINE_STOPPED ? "stop" : "length");
+    cli_result_int(cli, "prompt_tokens", r->prompt_tokens);
+    cli_result_real(cli, "prompt_seconds", r->prompt_seconds);
+    cli_result_real(cli, "tokens_per_second", rate);
+    if (made->print)
         putchar('\n');
-    cli_say(cli, "%lld tokens, %.1f a second", (long long)(ids->count - prompt),
-            seconds > 0 ? (double)(ids->count - prompt) / seconds : 0);
-    buffer_free(&text);
+    cli_say(cli, "%lld tokens, %.1f a second", (long long)r->made_tokens, rate);
 }
 
 static enum status run_generate(struct cli *cli, struct error *error)
 {
     const struct prompt_options *o = cli_values(cli, 1);
-    struct sampling_options sampling = *(struct sampling_options *)cli_values(cli, 2);
+    struct made made = {.print = !cli->common->json && !cli->parent};
+    struct engine_request request = {.sampling = *(struct sampling_options *)cli_values(cli, 2),
+                                     .most_tokens = o->tokens,
+                                     .ignore_end = o->ignore_end,
+                                     .continues = true,
+                                     .on_token = on_token,
+                                     .on_end = on_end,
+                                     .context = &made};
     struct loaded loaded;
     struct buffer prompt = {0};
     struct tok_ids ids = {0};
-    struct sampler sampler = {0};
-    double prompt_seconds = 0, seconds = 0;
     enum status status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
-    sampling.seed = (uint64_t)cli->common->seed;
+    request.sampling.seed = (uint64_t)cli->common->seed;
     if (!loaded.model.has_tokenizer)
         status = error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
                            loaded.model.path);
@@ -134,20 +143,18 @@ static enum status run_generate(struct cli *cli, struct error *error)
         status = read_prompt(o, &prompt, error);
     if (status == STATUS_OK)
         status = encode_prompt(&loaded, &prompt, &ids, error);
-    int64_t length = ids.count;
-    if (status == STATUS_OK)
-        status = sampler_create(&sampling, loaded.model.decoder.config.vocabulary, &sampler, error);
-    bool print = !cli->common->json && !cli->parent;
-    if (status == STATUS_OK && print && prompt.length > 0)
+    if (status == STATUS_OK && made.print && prompt.length > 0)
         fwrite(prompt.data, 1, prompt.length, stdout);
-    struct printing printing = {&loaded.model.tokenizer, print};
-    struct generate_options options = {o->tokens, o->ignore_end, on_token, &printing};
+    request.prompt = ids.items;
+    request.prompt_count = ids.count;
     if (status == STATUS_OK)
-        status = generate_tokens(&loaded.model, &loaded.tape, &sampler, &options, &ids,
-                                 &prompt_seconds, &seconds, error);
+        status = engine_complete(&loaded.model, &loaded.compute, &request, &made.result, error);
     if (status == STATUS_OK)
-        report(cli, &loaded, &ids, length, prompt_seconds, seconds);
-    sampler_free(&sampler);
+        status = buffer_check(&made.text, error);
+    if (status == STATUS_OK)
+        report(cli, &made);
+    tok_ids_free(&made.ids);
+    buffer_free(&made.text);
     tok_ids_free(&ids);
     buffer_free(&prompt);
     loaded_close(&loaded);

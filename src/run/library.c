@@ -4,7 +4,7 @@
 
 #include "adze.h"
 #include "file/model.h"
-#include "run/generate.h"
+#include "run/engine.h"
 #include "tensor/tape.h"
 
 struct adze_model {
@@ -100,22 +100,26 @@ int adze_detokenize(struct adze_model *m, const int32_t *ids, int64_t count, cha
 }
 
 struct telling {
-    struct adze_model *model;
     int (*on_text)(void *context, const char *text, size_t length);
     void *context;
     bool stopped;
 };
 
-static bool tell(void *context, int32_t token)
+static bool tell(struct telling *t, const char *text, size_t length)
 {
-    struct telling *t = context;
-    struct buffer text = {0};
-    bool started = true; /* the text goes on */
-    tok_decode_next(&t->model->model.tokenizer, &token, 1, false, &started, &text);
-    if (text.length > 0 && t->on_text)
-        t->stopped = !t->on_text(t->context, text.data, text.length);
-    buffer_free(&text);
+    if (length > 0 && t->on_text && !t->stopped)
+        t->stopped = !t->on_text(t->context, text, length);
     return !t->stopped;
+}
+
+static bool tell_token(void *context, const struct engine_token *token)
+{
+    return tell(context, token->text, token->length);
+}
+
+static void tell_end(void *context, const struct engine_result *result)
+{
+    tell(context, result->text, result->length);
 }
 
 int adze_generate(struct adze_model *m, const char *prompt, int64_t tokens,
@@ -124,30 +128,32 @@ int adze_generate(struct adze_model *m, const char *prompt, int64_t tokens,
                   struct adze_error *out)
 {
     struct error error = {0};
-    struct sampling_options options = {
-        .top_p = 1, .repetition_penalty = 1, .repetition_window = 64};
-    if (sampling) {
-        options.temperature = sampling->temperature;
-        options.top_k = sampling->top_k;
-        options.top_p = sampling->top_p;
-        options.min_p = sampling->min_p;
-        options.repetition_penalty = sampling->repetition_penalty;
-        options.seed = sampling->seed;
-    }
-    struct telling telling = {m, on_text, context, false};
-    struct generate_options generate = {tokens, false, tell, &telling};
-    struct sampler sampler = {0};
+    struct telling telling = {on_text, context, false};
+    struct engine_request request = {.most_tokens = tokens,
+                                     .continues = true,
+                                     .on_token = tell_token,
+                                     .on_end = tell_end,
+                                     .context = &telling};
+    if (sampling)
+        request.sampling = (struct sampling_options){
+            .temperature = sampling->temperature,
+            .top_k = sampling->top_k,
+            .top_p = sampling->top_p,
+            .min_p = sampling->min_p,
+            .repetition_penalty = sampling->repetition_penalty,
+            .repetition_window = 64,
+            .seed = sampling->seed,
+        };
     struct tok_ids ids = {0};
+    struct engine_result result;
     enum status status = tok_encode_model(&m->model.tokenizer, &m->scratch, prompt, strlen(prompt),
                                           true, true, &ids, &error);
+    request.prompt = ids.items;
+    request.prompt_count = ids.count;
     if (status == STATUS_OK)
-        status = sampler_create(&options, adze_vocabulary(m), &sampler, &error);
-    if (status == STATUS_OK)
-        status =
-            generate_tokens(&m->model, &m->tape, &sampler, &generate, &ids, NULL, NULL, &error);
+        status = engine_complete(&m->model, &m->compute, &request, &result, &error);
     if (status == STATUS_OK && telling.stopped)
         status = error_set(&error, STATUS_INTERRUPTED, "stopped by the caller");
-    sampler_free(&sampler);
     tok_ids_free(&ids);
     return give(status, &error, out);
 }

@@ -1,6 +1,7 @@
 /* See packing.h. */
 #include "run/packing.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,9 +86,8 @@ static int64_t place_exactly(const struct prompt *prompts, int64_t count, int64_
 {
     int64_t emptiest = place(prompts, count, capacity, PACKING_EMPTIEST, row_of, loads);
     int64_t first = place(prompts, count, capacity, PACKING_FIRST, row_of, loads);
-    int64_t rows = emptiest < first
-                       ? place(prompts, count, capacity, PACKING_EMPTIEST, row_of, loads)
-                       : first;
+    int64_t rows =
+        emptiest < first ? place(prompts, count, capacity, PACKING_EMPTIEST, row_of, loads) : first;
     if (count > PACKING_EXACT_MOST)
         return rows;
     struct search search = {.prompts = prompts, .count = count, .capacity = capacity, .best = rows};

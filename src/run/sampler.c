@@ -3,6 +3,7 @@
 #include "run/sampler.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,10 +233,10 @@ static int64_t mirostat_k(const struct sampler *s, int64_t count)
         bottom += t * t;
     }
     double slope = bottom > 0 ? top / bottom : 1, epsilon = slope - 1;
-    double k = epsilon == 0 ? (double)count
-                            : pow(epsilon * pow(2, s->limit) /
-                                      (1 - pow((double)s->vocabulary, -epsilon)),
-                                  1 / slope);
+    double k = epsilon == 0
+                   ? (double)count
+                   : pow(epsilon * pow(2, s->limit) / (1 - pow((double)s->vocabulary, -epsilon)),
+                         1 / slope);
     return k < 1 || !isfinite(k) ? 1 : k > (double)count ? count : (int64_t)round(k);
 }
 

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
+
 struct slot_move {
     int64_t from, to;
 };
@@ -21,5 +23,22 @@ int64_t slots_reorder(const int64_t *taken, const int64_t *cost, int64_t count,
 /* The slot for a new request among `count`, of which the window [first, end) is taken: behind it,
  * else before it; slot 0 when the window is empty; -1 when all are taken. */
 int64_t slots_admit(int64_t count, int64_t first, int64_t end);
+
+/* What would happen: requests arrive in steps, each makes a token a step from the step on in which
+ * it is admitted, and leaves when it has made all; unit costs. Several may enter in one step. */
+struct slot_request {
+    int64_t arrival, tokens;    /* given; in order of arrival, tokens at least 1 */
+    int64_t admitted, finished; /* found: steps */
+};
+struct slot_event {
+    int64_t step;
+    struct slot_move move;
+};
+struct slot_run {
+    struct slot_event *events; /* malloc'ed; the caller's to free */
+    int64_t event_count, peak, steps;
+};
+enum status slots_simulate(int64_t slots, struct slot_request *requests, int64_t count,
+                           struct slot_run *run, struct error *error);
 
 #endif

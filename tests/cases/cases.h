@@ -10,7 +10,7 @@
 /* Returns the output as a new object, or NULL with the error set. */
 typedef json_t *case_adapter(const json_t *input, struct error *error);
 
-case_adapter case_dsir;
+case_adapter case_dsir, case_flover, case_prepacking;
 
 /* Reading inputs: an array of numbers, allocated. NULL when it is no such array. */
 double *case_reals(const json_t *array, size_t *count);

@@ -10,6 +10,8 @@ static const struct {
     case_adapter *adapter;
 } adapters[] = {
     {"dsir", case_dsir},
+    {"flover", case_flover},
+    {"prepacking", case_prepacking},
 };
 
 double *case_reals(const json_t *array, size_t *count)

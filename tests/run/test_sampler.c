@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "run/generate.h"
+#include "run/sampler.h"
 #include "support/check.h"
 
 enum { V = 6, DRAWS = 40000 };
@@ -23,7 +23,7 @@ static void draw_many(struct sampling_options o, const int32_t *recent, int64_t 
     for (int i = 0; i < DRAWS; i++) {
         float copy[V];
         memcpy(copy, logits, sizeof copy);
-        int32_t token = sampler_draw(&s, copy, recent, count);
+        int32_t token = sampler_draw(&s, copy, recent, count, count);
         assert_true(token >= 0 && token < V);
         shares[token] += 1.0 / DRAWS;
     }
@@ -98,7 +98,7 @@ static void a_seed_gives_the_same_draws(void **state)
         float x[V], y[V];
         memcpy(x, logits, sizeof x);
         memcpy(y, logits, sizeof y);
-        assert_int_equal(sampler_draw(&a, x, NULL, 0), sampler_draw(&b, y, NULL, 0));
+        assert_int_equal(sampler_draw(&a, x, NULL, 0, 0), sampler_draw(&b, y, NULL, 0, 0));
     }
     sampler_free(&a);
     sampler_free(&b);

@@ -63,9 +63,14 @@ float *models_logits(struct compute *compute, struct model *model, const int32_t
 
 void models_random(const char *family, struct model *model)
 {
+    models_random_long(family, 24, model);
+}
+
+void models_random_long(const char *family, int64_t context, struct model *model)
+{
     bool gpt2 = strcmp(family, "gpt2") == 0;
-    struct decoder_config config =
-        gpt2 ? decoder_config_gpt2(60, 24, 32, 2, 4) : decoder_config_llama(60, 24, 32, 2, 4);
+    struct decoder_config config = gpt2 ? decoder_config_gpt2(60, context, 32, 2, 4)
+                                        : decoder_config_llama(60, context, 32, 2, 4);
     config.hidden = 64;
     if (!gpt2) {
         config.kv_heads = 2;

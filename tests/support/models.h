@@ -31,6 +31,8 @@ float *models_logits(struct compute *compute, struct model *model, const int32_t
 /* A small random model of a family ("llama" or "gpt2") with grouped heads or biases, vocabulary
  * 60. Free with model_free. */
 void models_random(const char *family, struct model *model);
+/* The same with another context than 24 tokens. */
+void models_random_long(const char *family, int64_t context, struct model *model);
 
 /* Fails unless the message is one line, not empty, and has `name` in it. */
 void models_check_message(const struct error *error, const char *name);
