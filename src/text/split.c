@@ -143,6 +143,11 @@ const char *split_text(const struct split_pattern *split)
     return split->text;
 }
 
+split_scanner *split_scan(const struct split_pattern *split)
+{
+    return split->scan;
+}
+
 bool split_is_literal(const struct split_pattern *split)
 {
     return split->literal;
