@@ -72,7 +72,9 @@ static enum status encode_word(const struct tokenizer *t, struct tok_scratch *sc
         return model_word(t, scratch, word, length, out, error);
     int64_t *known = table_find(&scratch->words, word, length);
     if (known)
-        return tok_ids_add(out, scratch->word_ids.items + (*known >> 8), *known & 255, error);
+        return (*known & 255) == 0
+                   ? STATUS_OK
+                   : tok_ids_add(out, scratch->word_ids.items + (*known >> 8), *known & 255, error);
     if (scratch->word_ids.count > MEMORY_IDS) {
         table_clear(&scratch->words);
         scratch->word_ids.count = 0;
@@ -84,7 +86,8 @@ static enum status encode_word(const struct tokenizer *t, struct tok_scratch *sc
     int64_t count = out->count - first;
     if (!table_put(&scratch->words, word, length, scratch->word_ids.count << 8 | count))
         return error_no_memory(error, length);
-    return tok_ids_add(&scratch->word_ids, out->items + first, count, error);
+    return count == 0 ? STATUS_OK
+                      : tok_ids_add(&scratch->word_ids, out->items + first, count, error);
 }
 
 struct encoding {
@@ -128,8 +131,10 @@ static enum status encode_plain(struct encoding *e, const char *text, size_t len
         return pre_words(t->pre, &e->scratch->room, text, length, first,
                          t->cut_at_marks ? marked_words : one_word, e, error);
     enum status status = STATUS_OK;
+    split_scanner *scan = split_scan(single);
     for (size_t at = 0; at < length && status == STATUS_OK;) {
-        size_t end = split_next(single, &e->scratch->room, text, length, at);
+        size_t end =
+            scan ? scan(text, length, at) : split_next(single, &e->scratch->room, text, length, at);
         status = encode_word(t, e->scratch, text + at, end - at, e->out, error);
         at = end;
     }

@@ -7,8 +7,8 @@
 #include "text/unicode.h"
 
 /* Characters brought into form in one go: cut at the first good place, or anywhere. */
-#define RUN_LEAST 64
-#define RUN_MOST 4096
+#define RUN_LEAST 32
+#define RUN_MOST 128
 
 /* Whether nothing before this character ever joins it or changes place with it, in any form. */
 static bool starts_afresh(uint32_t point)
@@ -16,12 +16,13 @@ static bool starts_afresh(uint32_t point)
     if (point < 0x300)
         return true;
     const utf8proc_property_t *property = utf8proc_get_property((utf8proc_int32_t)point);
-    bool jamo = point >= 0x1100 && point <= 0x11ff;
+    bool jamo = (point >= 0x1160 && point <= 0x11ff) || (point >= 0x3130 && point <= 0x318f) ||
+                (point >= 0xff00 && point <= 0xffef);
     return property->combining_class == 0 && !jamo && property->category != UTF8PROC_CATEGORY_MN &&
-           property->category != UTF8PROC_CATEGORY_MC && property->decomp_seqindex == UINT16_MAX;
+           property->category != UTF8PROC_CATEGORY_MC;
 }
 
-/* Valid UTF-8, at most a few thousand characters: reordering marks takes quadratic time. */
+/* Valid UTF-8, at most RUN_MOST characters: reordering marks takes quadratic time. */
 static void form_of_run(utf8proc_option_t options, const char *text, size_t length,
                         struct buffer *out)
 {

@@ -143,6 +143,11 @@ const char *split_text(const struct split_pattern *split)
     return split->text;
 }
 
+split_scanner *split_scan(const struct split_pattern *split)
+{
+    return split->scan;
+}
+
 bool split_is_literal(const struct split_pattern *split)
 {
     return split->literal;
@@ -152,7 +157,11 @@ static bool find_expression(const struct split_pattern *split, const struct spli
                             const char *text, size_t length, size_t at, size_t *begin, size_t *end)
 {
     while (at < length) {
-        if (pcre2_match(split->code, (PCRE2_SPTR)text, length, at, 0, room->match, NULL) < 0)
+        int found = pcre2_match(split->code, (PCRE2_SPTR)text, length, at, 0, room->match, NULL);
+        if (found == PCRE2_ERROR_JIT_STACKLIMIT) /* a very long word */
+            found = pcre2_match(split->code, (PCRE2_SPTR)text, length, at, PCRE2_NO_JIT,
+                                room->match, NULL);
+        if (found < 0)
             return false;
         const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(room->match);
         *begin = ends[0];

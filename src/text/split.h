@@ -38,6 +38,10 @@ void split_free(struct split_pattern *split);
 const char *split_text(const struct split_pattern *split); /* the pattern itself */
 bool split_is_literal(const struct split_pattern *split);
 
+/* The scanner of a known pattern, which gives the end of the word at text[at]; else NULL. */
+typedef size_t split_scanner(const char *text, size_t length, size_t at);
+split_scanner *split_scan(const struct split_pattern *split);
+
 /* The next match that begins at text[at] or behind; false when there is none. Any bytes are
  * accepted; a match is never empty. */
 bool split_find(const struct split_pattern *split, const struct split_room *room, const char *text,

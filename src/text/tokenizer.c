@@ -6,7 +6,7 @@
 
 #include "text/unicode.h"
 
-#define MERGED_MOST 1024 /* bytes of a piece that is made by merges from scores */
+#define MERGED_MOST 256 /* bytes of a piece that is made by merges from scores */
 
 enum status tok_ids_add(struct tok_ids *ids, const int32_t *items, int64_t count,
                         struct error *error)

@@ -104,7 +104,7 @@ static enum status read_added(struct reader *r, const json_t *added, const char 
                      *special = json_object_get(value, "special");
         const char *text = json_string_value(content);
         int32_t id = (int32_t)json_integer_value(json_object_get(value, "id"));
-        enum tok_type type = special && json_is_false(special) ? TOK_USER : TOK_CONTROL;
+        enum tok_type type = json_is_false(special) ? TOK_USER : TOK_CONTROL;
         if (unknown && strcmp(text, unknown) == 0) {
             type = TOK_UNKNOWN;
             r->tokenizer->unknown = id;

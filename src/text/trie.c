@@ -7,7 +7,7 @@
 static int32_t add_node(struct trie *trie)
 {
     if (trie->count + 1 >= trie->capacity) {
-        if (trie->capacity > INT32_MAX / 2)
+        if (trie->capacity > INT32_MAX / 2 - 64)
             return 0;
         int32_t capacity = trie->capacity * 2 + 64;
         int32_t *grown = realloc(trie->values, (size_t)capacity * sizeof *grown);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compares adze with other programs as they are now: transformers and safetensors on models that
-# either side wrote, and llama.cpp when LLAMA_CPP names the folder of its programs. Not part of the
+# either side wrote, llama.cpp when LLAMA_CPP names the folder of its programs, and tokenizers and
+# SentencePiece on the whole tokenizers of the folder that TOKENIZERS names. Not part of the
 # test suite, which holds adze to stored figures. Python is PEERS_PYTHON, or an environment that is
 # made in build/peers.
 set -eu
@@ -12,7 +13,7 @@ if [ -z "${PEERS_PYTHON:-}" ] && [ ! -x "$python" ]; then
     "$python" -m pip install --quiet -r tests/peers/requirements.txt
 fi
 cmake --preset release >/dev/null
-ninja -C build --quiet adze peer_logits
+ninja -C build --quiet adze peer_logits peer_ids
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" tests/peers/check_transformers.py build "$work"
@@ -20,4 +21,9 @@ if [ -n "${LLAMA_CPP:-}" ]; then
     "$python" tests/peers/check_llama_cpp.py build "$LLAMA_CPP" "$work"
 else
     echo "llama.cpp: not compared (LLAMA_CPP names no folder)"
+fi
+if [ -n "${TOKENIZERS:-}" ]; then
+    "$python" tests/peers/check_tokenizers.py build "$work" "$TOKENIZERS"
+else
+    echo "whole tokenizers: not compared (TOKENIZERS names no folder)"
 fi

@@ -151,7 +151,8 @@ def unigram():
         vocab_size=500, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>",
         show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+        single="$A </s>", pair="$A </s> $B </s>",
+        special_tokens=[("</s>", tokenizer.token_to_id("</s>"))])
     return tokenizer
 
 
