@@ -362,15 +362,19 @@ char *file_join(const char *folder, const char *name)
     return path;
 }
 
-void file_remove_leftovers(const char *folder)
+void file_remove_leftovers(const char *folder, const char *const *names)
 {
-    struct file_list list = {0};
-    if (file_list_folder(folder, &list, NULL) != STATUS_OK)
-        return;
-    for (size_t i = 0; i < list.count; i++) {
-        const char *dot = strrchr(list.paths[i], '.');
-        if (dot && strlen(dot) == 7 && strspn(dot + 1, "0123456789") == 6)
-            unlink(list.paths[i]);
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || strlen(dot) != 7 || strspn(dot + 1, "0123456789") != 6)
+            continue;
+        size_t length = (size_t)(dot - entry->d_name);
+        for (int i = 0; names[i]; i++)
+            if (strlen(names[i]) == length && strncmp(names[i], entry->d_name, length) == 0)
+                unlinkat(dirfd(stream), entry->d_name, 0);
     }
-    file_list_free(&list);
+    if (stream)
+        closedir(stream);
 }

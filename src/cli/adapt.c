@@ -11,14 +11,13 @@
 #include "run/report.h"
 
 #define FINAL_SHARE                                                                                \
-    0.5 /* of the time, for the model that is kept; the rest compares selections                   \
-         */
+    0.5 /* of the time is for the model that is kept; the rest compares selections */
 
 struct adapt_options {
     struct option_list domain, pool, also;
     const char *output, *method, *format, *base, *field;
     double minutes, share;
-    int64_t chunk, seeds;
+    int64_t chunk, seeds, steps;
 };
 
 static const struct option table[] = {
@@ -30,6 +29,8 @@ static const struct option table[] = {
      "gets model.gguf, report.html, the model folder and the parts"},
     {"minutes", 0, OPTION_REAL, offsetof(struct adapt_options, minutes), "10", 0.05, 1e6, NULL,
      NULL, "time to train for, comparisons included"},
+    {"steps", 'n', OPTION_INT, offsetof(struct adapt_options, steps), "0", 0, 1e12, NULL, NULL,
+     "updates of the model instead, and as many for all comparisons together"},
     {"method", 0, OPTION_TEXT, offsetof(struct adapt_options, method), "dsir", 0, 0, NULL, "NAME",
      "how text is chosen"},
     {"share", 0, OPTION_REAL, offsetof(struct adapt_options, share), "0.125", 0, 1, NULL, NULL,
@@ -74,7 +75,8 @@ struct adapt {
     const struct adapt_options *o;
     const struct adapt_shape *shape;
     struct error *error;
-    int64_t steps; /* of each run of the comparison; 0 until the first has been timed */
+    int64_t steps;  /* of each run of the comparison; 0 until the first has been timed */
+    double minutes; /* for that first one */
     json_t *trials, *formats, *samples, *selections, *stages;
 };
 
@@ -225,7 +227,7 @@ static void add_shape(struct adapt *a, struct line *line)
 
 /* One run of the comparison: trains on a selection, evaluates on the domain's held-out text. */
 static enum status trial(struct adapt *a, const char *domain, const char *method,
-                         const char *selection, const char *held, int64_t seed, double minutes)
+                         const char *selection, const char *held, int64_t seed)
 {
     struct line line = start(a, "train");
     char what[256];
@@ -236,9 +238,8 @@ static enum status trial(struct adapt *a, const char *domain, const char *method
     if (a->steps > 0)
         add(&line, "--steps=%lld", (long long)a->steps);
     else
-        add(&line, "--minutes=%g", minutes);
+        add(&line, "--minutes=%g", a->minutes);
     add(&line, "--evaluate-every=0");
-    add(&line, "--checkpoint-every=1e6");
     add(&line, "--seed=%lld", (long long)seed);
     snprintf(what, sizeof what, "comparison: %s text, domain '%s', seed %lld", method, domain,
              (long long)seed);
@@ -302,7 +303,10 @@ static enum status train_final(struct adapt *a, const char *sample, const char *
     add(&line, "--data=%s", sample);
     add(&line, "--held=%s", held);
     add_shape(a, &line);
-    add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
+    if (a->o->steps > 0)
+        add(&line, "--steps=%lld", (long long)a->o->steps);
+    else
+        add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
     add(&line, "--evaluate-every=150");
     return make(a, &line, at(a, "model"), "training the model on selected and domain text", result);
 }
@@ -381,7 +385,7 @@ static double mean_bits(const struct adapt *a, const char *domain, const char *m
 }
 
 /* Other domains: selection for each, one run; "name=path". */
-static enum status other_domains(struct adapt *a, double minutes)
+static enum status other_domains(struct adapt *a)
 {
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < a->o->also.count && status == STATUS_OK; i++) {
@@ -398,7 +402,7 @@ static enum status other_domains(struct adapt *a, double minutes)
         if (status == STATUS_OK)
             status = choose(a, a->o->method, name, sample, &selected);
         if (status == STATUS_OK)
-            status = trial(a, name, a->o->method, selected, held, a->cli->common->seed, minutes);
+            status = trial(a, name, a->o->method, selected, held, a->cli->common->seed);
         if (status == STATUS_OK)
             status = measure_random(a, name, held);
     }
@@ -409,8 +413,9 @@ static enum status run_chain(struct adapt *a)
 {
     char *sample = NULL, *held = NULL, *selected = NULL, *random = NULL;
     json_t *final = NULL;
-    double runs = (double)(2 * a->o->seeds + a->o->also.count);
-    double minutes = a->o->minutes * (1 - FINAL_SHARE) / runs;
+    int64_t runs = 2 * a->o->seeds + a->o->also.count;
+    a->minutes = a->o->minutes * (1 - FINAL_SHARE) / (double)runs;
+    a->steps = (a->o->steps + runs - 1) / runs;
     enum status status = split_domain(a, "domain", &a->o->domain, &sample, &held);
     if (status == STATUS_OK)
         status = choose(a, a->o->method, "domain", sample, &selected);
@@ -420,12 +425,12 @@ static enum status run_chain(struct adapt *a)
         status = learn_tokenizer(a, sample, selected, random);
     for (int64_t i = 0; i < a->o->seeds && status == STATUS_OK; i++) {
         int64_t seed = a->cli->common->seed + i;
-        status = trial(a, "domain", a->o->method, selected, held, seed, minutes);
+        status = trial(a, "domain", a->o->method, selected, held, seed);
         if (status == STATUS_OK)
-            status = trial(a, "domain", "random", random, held, seed, minutes);
+            status = trial(a, "domain", "random", random, held, seed);
     }
     if (status == STATUS_OK)
-        status = other_domains(a, minutes);
+        status = other_domains(a);
     if (status == STATUS_OK)
         status = train_final(a, sample, selected, held, &final);
     if (status == STATUS_OK) {
@@ -497,6 +502,8 @@ static enum status run(struct cli *cli, struct error *error)
                            "the corpus to choose from with --pool");
     else if (!a.o->output)
         status = error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
+    else if (a.o->steps > 0 && option_given(&cli->options, "minutes"))
+        status = error_set(error, STATUS_USAGE, "adapt: give --steps or --minutes, not both");
     if (status == STATUS_OK)
         status = file_make_folders(at(&a, "parts"), error);
     cli->owned_outputs = true;

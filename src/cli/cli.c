@@ -170,8 +170,8 @@ static enum status make_key(struct cli *cli, json_t *options, char key[33], stru
 {
     struct key_state k = {.cli = cli, .error = error};
     json_t *shaping = json_copy(options); /* what cannot change a result is left out */
-    const char *const harmless[] = {"threads", "json", "force", "quiet", "ledger"};
-    for (int i = 0; i < 5; i++)
+    const char *const harmless[] = {"threads", "json", "force", "quiet", "ledger", "resume"};
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         json_object_del(shaping, harmless[i]);
     char *text = json_dumps(shaping, JSON_COMPACT | JSON_SORT_KEYS);
     buffer_printf(&k.text, "%s\n%s\n%s\n", VERSION, cli->command->name, text ? text : "");
@@ -187,6 +187,41 @@ static enum status make_key(struct cli *cli, json_t *options, char key[33], stru
         snprintf(key, 33, "%016llx%016llx", (unsigned long long)hash.high64,
                  (unsigned long long)hash.low64);
     }
+    buffer_free(&k.text);
+    return k.status;
+}
+
+/* The interrupted run of this very key, if it was the last to write to this output: what it has
+ * left there can be gone on from, which a step of a chain does without being told. */
+static enum status find_interrupted(struct cli *cli, const json_t *options, const char *key,
+                                    int64_t *before, struct error *error)
+{
+    const char *output = json_string_value(json_object_get(options, "output"));
+    bool unfinished = false;
+    *before = 0;
+    if (!output || !json_object_get(options, "resume") || cli->common->force)
+        return STATUS_OK;
+    enum status status =
+        ledger_newest(cli->ledger, cli->command->name, output, key, before, &unfinished, error);
+    if (status == STATUS_OK && unfinished && cli->parent && file_exists(output))
+        status = option_assign(&cli->options, "resume", "true", "chain", error);
+    if (!unfinished || !option_given(&cli->options, "resume"))
+        *before = 0;
+    return status;
+}
+
+static enum status record_new(struct cli *cli, const json_t *options, const char *key,
+                              struct error *error)
+{
+    int64_t before;
+    enum status status = find_interrupted(cli, options, key, &before, error);
+    if (status == STATUS_OK)
+        status = ledger_begin(cli->ledger, cli->command->name, options, key, cli->common->seed,
+                              cli->parent ? cli->parent->run : 0, &cli->run, error);
+    if (status == STATUS_OK && before > 0)
+        status = ledger_take_over(cli->ledger, before, cli->run, error);
+    struct key_state k = {.cli = cli, .error = error, .status = status};
+    for_inputs(&k, true);
     buffer_free(&k.text);
     return k.status;
 }
@@ -213,12 +248,7 @@ static enum status begin_run(struct cli *cli, struct error *error)
         cli_say(cli, "%s: nothing has changed since run %lld, its result is used",
                 cli->command->name, (long long)before);
     } else if (status == STATUS_OK) {
-        status = ledger_begin(cli->ledger, cli->command->name, options, key, cli->common->seed,
-                              cli->parent ? cli->parent->run : 0, &cli->run, error);
-        struct key_state k = {.cli = cli, .error = error, .status = status};
-        for_inputs(&k, true);
-        status = k.status;
-        buffer_free(&k.text);
+        status = record_new(cli, options, key, error);
     }
     json_decref(options);
     return status;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "cli/commands.h"
@@ -137,6 +138,7 @@ struct train {
     int held_count;
     struct training training;
     char *settings;
+    bool resumes; /* from a checkpoint that is there; what lies beside it is its data */
     struct evaluation evaluation;
     double loss_sum;
     int64_t loss_count;
@@ -162,7 +164,7 @@ static enum status get_tokenizer(struct train *t, struct error *error)
     enum status status;
     if (t->data->tokenizer) {
         status = tok_load(t->data->tokenizer, &t->model.tokenizer, error);
-    } else if (t->data->resume && file_exists(path)) {
+    } else if (t->resumes && file_exists(path)) {
         status = tok_load(path, &t->model.tokenizer, error);
     } else {
         struct prepare_job job = {.paths = t->names,
@@ -240,7 +242,7 @@ static enum status get_shard(struct train *t, int index, struct error *error)
     enum status status = STATUS_OK;
     if (ready) {
         path = (char *)(uintptr_t)source;
-    } else if (!(t->data->resume && file_exists(path) && (share <= 0 || file_exists(held_path)))) {
+    } else if (!(t->resumes && file_exists(path) && (share <= 0 || file_exists(held_path)))) {
         struct prepare_job job = {.paths = &source,
                                   .path_count = 1,
                                   .corpus = {t->data->field, t->data->strict},
@@ -313,7 +315,7 @@ static enum status make_model(struct train *t, struct error *error)
 }
 
 /* Everything that shapes the result, so that a resumed run can be held to it. */
-static enum status make_settings(struct train *t, struct error *error)
+static json_t *shaping_options(const struct train *t)
 {
     json_t *all = option_values(&t->cli->options);
     const char *const harmless[] = {
@@ -321,6 +323,12 @@ static enum status make_settings(struct train *t, struct error *error)
         "resume",  "output", "strict", "micro-batch", "checkpoint-every"};
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         json_object_del(all, harmless[i]);
+    return all;
+}
+
+static enum status make_settings(struct train *t, struct error *error)
+{
+    json_t *all = shaping_options(t);
     for (int i = 0; i < t->mixture.count; i++) {
         char key[32];
         snprintf(key, sizeof key, "tokens of source %d", i + 1);
@@ -329,6 +337,22 @@ static enum status make_settings(struct train *t, struct error *error)
     t->settings = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(all);
     return t->settings ? STATUS_OK : error_no_memory(error, 4096);
+}
+
+/* Holds the options to those of the checkpoint, if there is one, before anything is touched. */
+static enum status check_resume(struct train *t, struct error *error)
+{
+    char *checkpoint = inside(t, "checkpoint.safetensors");
+    if (!t->data->resume || !checkpoint || !file_exists(checkpoint))
+        return checkpoint ? STATUS_OK : error_no_memory(error, 0);
+    json_t *all = shaping_options(t);
+    char *settings = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    enum status status = settings ? training_checkpoint_fits(checkpoint, settings, error)
+                                  : error_no_memory(error, 4096);
+    t->resumes = status == STATUS_OK;
+    free(settings);
+    json_decref(all);
+    return status;
 }
 
 static struct training_options make_options(const struct train *t)
@@ -420,17 +444,37 @@ static enum status announce(struct train *t, struct error *error)
     return STATUS_OK;
 }
 
+/* Of killed runs: what they were writing, when this one goes on from their checkpoint; and a
+ * checkpoint, when it does not, lest this run, killed in turn, be taken up from there. */
+static void clear_away(struct train *t)
+{
+    const char *const files[] = {"checkpoint.safetensors", "model.safetensors", "config.json",
+                                 "tokenizer.json", NULL};
+    char names[2 * MIXTURE_SOURCES + 1][32];
+    const char *shards[2 * MIXTURE_SOURCES + 2] = {"held-out.tokens"};
+    for (int i = 0; i < 2 * t->mixture.count; i++) {
+        snprintf(names[i], sizeof names[i], "%s-%d.tokens", i % 2 ? "held-out" : "train", i / 2);
+        shards[i + 1] = names[i];
+    }
+    file_remove_leftovers(t->data->output, files);
+    file_remove_leftovers(inside(t, "data"), shards);
+    if (!t->resumes)
+        unlink(inside(t, "checkpoint.safetensors"));
+}
+
 static enum status prepare(struct train *t, struct error *error)
 {
-    enum status status = file_make_folders(inside(t, "data"), error);
-    if (t->data->resume)
-        file_remove_leftovers(t->data->output);
+    enum status status = check_resume(t, error);
+    if (status == STATUS_OK)
+        status = file_make_folders(inside(t, "data"), error);
     if (status == STATUS_OK && t->data->base)
         status = model_load(t->data->base, true, &t->model, error);
     if (status == STATUS_OK)
         status = get_tokenizer(t, error);
     if (status == STATUS_OK)
         status = make_model(t, error);
+    if (status == STATUS_OK)
+        clear_away(t);
     for (int i = 0; i < t->mixture.count && status == STATUS_OK; i++)
         status = get_shard(t, i, error);
     if (status == STATUS_OK)
@@ -467,7 +511,7 @@ static enum status run_training(struct train *t, struct error *error)
         status = training_create(training, error);
     if (status != STATUS_OK)
         return status;
-    if (t->data->resume && file_exists(training->checkpoint)) {
+    if (t->resumes) {
         status = training_resume(training, error);
         if (status == STATUS_OK)
             cli_say(t->cli, "going on from step %lld of %lld", (long long)training->step,
@@ -476,8 +520,8 @@ static enum status run_training(struct train *t, struct error *error)
     if (status == STATUS_OK)
         status = training_run(training, error);
     if (status == STATUS_INTERRUPTED)
-        error_set(error, status, "stopped at step %lld; go on with the same command and --resume",
-                  (long long)training->step);
+        error_set(error, status, "stopped at step %lld; the same command%s goes on from there",
+                  (long long)training->step, t->cli->parent ? "" : " with --resume");
     else if (status == STATUS_OK)
         status = model_save_folder(&t->model, t->data->output, error);
     double seconds = training->seconds > 0 ? training->seconds : 1;

@@ -147,9 +147,13 @@ enum status ledger_metric(struct ledger *l, int64_t run, const char *name, int64
                    error);
 }
 
-enum status ledger_forget_after(struct ledger *l, int64_t run, int64_t step, struct error *error)
+enum status ledger_take_over(struct ledger *l, int64_t before, int64_t run, struct error *error)
 {
-    return execute(l, prepare(l, "DELETE FROM metrics WHERE run = ? AND step > ?", "ii", run, step),
+    return execute(l,
+                   prepare(l,
+                           "INSERT OR IGNORE INTO metrics SELECT ?, name, step, value FROM metrics "
+                           "WHERE run = ? AND step >= 0",
+                           "ii", run, before),
                    error);
 }
 
@@ -253,6 +257,28 @@ enum status ledger_reusable(struct ledger *l, const char *key, int64_t *id, json
     }
     sqlite3_finalize(query);
     return STATUS_OK;
+}
+
+enum status ledger_newest(struct ledger *l, const char *command, const char *output,
+                          const char *key, int64_t *id, bool *unfinished, struct error *error)
+{
+    *id = 0;
+    *unfinished = false;
+    sqlite3_stmt *query = prepare(l,
+                                  "SELECT id, key = ? AND status <> 'done' FROM runs WHERE command "
+                                  "= ? AND json_extract(options, '$.output') = ? ORDER BY id DESC "
+                                  "LIMIT 1",
+                                  "ttt", key, command, output);
+    if (!query)
+        return failed(l, error);
+    int code = sqlite3_step(query);
+    if (code == SQLITE_ROW) {
+        *id = sqlite3_column_int64(query, 0);
+        *unfinished = sqlite3_column_int(query, 1) != 0;
+    }
+    enum status status = code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : failed(l, error);
+    sqlite3_finalize(query);
+    return status;
 }
 
 /* Reading. */

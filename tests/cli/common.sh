@@ -48,4 +48,17 @@ make_corpus() {
     done
 }
 
+# For adapt: a pool of two kinds of text, a domain of either kind.
+make_domains() {
+    mkdir -p pool/words pool/numbers domain other
+    for i in $(seq 60); do
+        sentences 80 "$i" >"pool/words/$i.txt"
+        seq -s ' ' $((i * 100)) $((i * 100 + 400)) | fold -s -w 70 >"pool/numbers/$i.txt"
+    done
+    for i in $(seq 30); do
+        sentences 80 "$((i + 100))" >"domain/$i.txt"
+        seq -s ' ' $((i * 90 + 7)) $((i * 90 + 400)) | fold -s -w 70 >"other/$i.txt"
+    done
+}
+
 tiny="--layers 1 --width 32 --heads 2 --context 32 --batch 4 --vocabulary 300 --threads 2"
