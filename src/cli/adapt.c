@@ -311,13 +311,45 @@ static enum status train_final(struct adapt *a, const char *sample, const char *
     return make(a, &line, at(a, "model"), "training the model on selected and domain text", result);
 }
 
+/* How fast a model writes, in tokens a second. */
+static enum status time_model(struct adapt *a, const char *model, double *speed)
+{
+    struct line line = start(a, "generate");
+    json_t *result = NULL;
+    add(&line, "--model=%s", model);
+    add(&line, "--prompt=%s", "The");
+    add(&line, "--tokens=200");
+    add(&line, "--ignore-end");
+    enum status status = step(a, &line, "timing it", &result);
+    *speed = real_of(result, "tokens_per_second");
+    json_decref(result);
+    return status;
+}
+
+/* The model as it was trained, for comparison with what is made of it. */
+static enum status measure_trained(struct adapt *a, const json_t *final)
+{
+    double speed;
+    uint64_t bytes = 0;
+    enum status status = file_size(at(a, "model/model.safetensors"), &bytes, a->error);
+    if (status == STATUS_OK)
+        status = time_model(a, at(a, "model"), &speed);
+    if (status == STATUS_OK)
+        json_array_append_new(a->formats,
+                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", "f32", "file_bytes",
+                                        (json_int_t)bytes, "bits_per_weight", 32.0, "bits_per_byte",
+                                        real_of(final, "bits_per_byte"), "perplexity",
+                                        real_of(final, "perplexity"), "tokens_per_second", speed));
+    return status;
+}
+
 /* Shrinks, measures file, quality and speed; the chosen format becomes model.gguf. */
 static enum status shrink(struct adapt *a, const char *format, const char *held)
 {
     struct line line = start(a, "shrink"), measure = start(a, "perplexity");
-    struct line speak = start(a, "generate");
+    double speed = 0;
     char what[128], *file = at(a, "parts/model-%s.gguf", format);
-    json_t *shrunk = NULL, *measured = NULL, *spoken = NULL;
+    json_t *shrunk = NULL, *measured = NULL;
     if (strcmp(format, a->o->format) == 0)
         file = at(a, "model.gguf");
     add(&line, "--model=%s", at(a, "model"));
@@ -330,23 +362,17 @@ static enum status shrink(struct adapt *a, const char *format, const char *held)
     add(&measure, "--context=%lld", (long long)a->shape->context);
     if (status == STATUS_OK)
         status = step(a, &measure, "measuring it", &measured);
-    add(&speak, "--model=%s", file);
-    add(&speak, "--prompt=%s", "The");
-    add(&speak, "--tokens=200");
-    add(&speak, "--ignore-end");
     if (status == STATUS_OK)
-        status = step(a, &speak, "timing it", &spoken);
+        status = time_model(a, file, &speed);
     if (status == STATUS_OK)
-        json_array_append_new(a->formats,
-                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
-                                        json_integer_value(json_object_get(shrunk, "file_bytes")),
-                                        "bits_per_weight", real_of(shrunk, "bits_per_weight"),
-                                        "bits_per_byte", real_of(measured, "bits_per_byte"),
-                                        "perplexity", real_of(measured, "perplexity"),
-                                        "tokens_per_second", real_of(spoken, "tokens_per_second")));
+        json_array_append_new(
+            a->formats, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
+                                  json_integer_value(json_object_get(shrunk, "file_bytes")),
+                                  "bits_per_weight", real_of(shrunk, "bits_per_weight"),
+                                  "bits_per_byte", real_of(measured, "bits_per_byte"), "perplexity",
+                                  real_of(measured, "perplexity"), "tokens_per_second", speed));
     json_decref(shrunk);
     json_decref(measured);
-    json_decref(spoken);
     return status;
 }
 
@@ -434,11 +460,8 @@ static enum status run_chain(struct adapt *a)
     if (status == STATUS_OK)
         status = train_final(a, sample, selected, held, &final);
     if (status == STATUS_OK) {
-        json_array_append_new(a->formats,
-                              json_pack("{s:s,s:f,s:f,s:f}", "format", "f32", "bits_per_weight",
-                                        32.0, "bits_per_byte", real_of(final, "bits_per_byte"),
-                                        "perplexity", real_of(final, "perplexity")));
         json_object_set(a->cli->result, "final", final);
+        status = measure_trained(a, final);
     }
     json_decref(final);
     if (status == STATUS_OK)
