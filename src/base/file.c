@@ -45,7 +45,8 @@ enum status file_read(const char *path, uint64_t limit, struct buffer *buffer, s
 enum status file_map_open(const char *path, struct file_map *map, struct error *error)
 {
     *map = (struct file_map){0};
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not to wait for a writer when it is a pipe, which cannot be mapped anyway. */
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return error_set_errno(error, errno, "%s", path);
     struct stat info;

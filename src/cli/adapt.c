@@ -140,9 +140,9 @@ static enum status step(struct adapt *a, struct line *line, const char *what, js
         return error_set(a->error, STATUS_INTERRUPTED,
                          "stopped; the same command goes on with what is left to do");
     cli_say(a->cli, "%s", what);
-    if (cli_dispatch(line->count, line->words, a->cli, &mine) != 0)
-        return error_set(a->error, cli_stop ? STATUS_INTERRUPTED : STATUS_FAILED,
-                         "%s: the step failed", what);
+    struct error failure = {.status = STATUS_FAILED, .message = "the step failed"};
+    if (cli_dispatch(line->count, line->words, a->cli, &mine, &failure) != 0)
+        return error_set(a->error, failure.status, "%s: %s", what, failure.message);
     json_array_append_new(
         a->stages, json_pack("{s:s,s:O}", "what", what, "run", json_object_get(mine, "run")));
     if (result)

@@ -296,7 +296,8 @@ static enum status run_command(struct cli *cli, struct error *error)
     return status;
 }
 
-static int finish(struct cli *cli, enum status status, const struct error *error, json_t **result)
+static int finish(struct cli *cli, enum status status, const struct error *error, json_t **result,
+                  struct error *failure)
 {
     cli_progress_end(cli);
     if (status == STATUS_OK && cli->common->json && !cli->parent) {
@@ -306,6 +307,9 @@ static int finish(struct cli *cli, enum status status, const struct error *error
     if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
         fprintf(stderr, "adze: cannot write to standard output\n");
         status = STATUS_FAILED;
+    } else if (status != STATUS_OK && failure) {
+        *failure = *error;
+        failure->status = status;
     } else if (status != STATUS_OK) {
         fprintf(stderr, "adze: %s\n", error->message);
     }
@@ -369,7 +373,8 @@ static void inherit(struct cli *cli)
     cli->owned_outputs = cli->parent->owned_outputs;
 }
 
-int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result)
+int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result,
+                 struct error *failure)
 {
     struct buffer text = {0};
     if (result)
@@ -400,7 +405,7 @@ int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t *
     enum status status = cli_make_options(&cli, find_method(cli.command, count, arguments), &error);
     if (status == STATUS_OK && help) {
         cli_help_command(cli.command, &cli.options, &text);
-        return print_buffer(&text) | finish(&cli, STATUS_OK, NULL, NULL);
+        return print_buffer(&text) | finish(&cli, STATUS_OK, NULL, NULL, NULL);
     }
     if (status == STATUS_OK)
         status = option_parse(&cli.options, count, arguments, &cli.arguments, &error);
@@ -410,5 +415,5 @@ int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t *
         status = run_command(&cli, &error);
     else
         cli.common = &none;
-    return finish(&cli, status, &error, result);
+    return finish(&cli, status, &error, result, failure);
 }

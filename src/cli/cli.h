@@ -74,8 +74,10 @@ extern volatile sig_atomic_t cli_stop;
 
 /* Runs a command line (without the program's name); returns the exit code. A step of `parent`
  * (NULL: none) inherits its general options. When `result` is not NULL it receives the command's
- * result with the number of its run, a new reference. */
-int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result);
+ * result with the number of its run, a new reference. When `failure` is not NULL it receives the
+ * line that says what went wrong, which is otherwise printed. */
+int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result,
+                 struct error *failure);
 
 /* What commands use. */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
 
@@ -95,8 +96,7 @@ static void report(struct cli *cli, const struct loaded *loaded, const struct to
         json_array_append_new(list, json_integer(ids->items[i]));
     tok_decode(&loaded->model.tokenizer, ids->items + prompt, ids->count - prompt, false, &text);
     bool ended = ids->count > prompt && ids->items[ids->count - 1] == loaded->model.tokenizer.eos;
-    json_t *value = json_stringn(text.data ? text.data : "", text.length);
-    json_object_set_new(cli->result, "text", value ? value : json_null());
+    json_object_set_new(cli->result, "text", json_text(text.data ? text.data : "", text.length));
     json_object_set_new(cli->result, "token_ids", list);
     cli_result_text(cli, "finish_reason", ended ? "stop" : "length");
     cli_result_int(cli, "prompt_tokens", prompt);
@@ -191,7 +191,7 @@ static enum status run_perplexity(struct cli *cli, struct error *error)
     enum status status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
-    struct corpus_options corpus = {o->field, o->strict};
+    struct corpus_options corpus = {o->field, o->strict, &cli_stop};
     struct evaluation e;
     status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens, &e, error);
     if (status == STATUS_OK) {

@@ -229,11 +229,16 @@ static enum status run(struct cli *cli, struct error *error)
     for (int i = 0; i < recipe.count && status == STATUS_OK; i++) {
         struct step *step = &recipe.steps[i];
         json_t *result = NULL;
+        if (cli_stop) {
+            status = error_set(error, STATUS_INTERRUPTED,
+                               "stopped; the same command goes on with what is left to do");
+            break;
+        }
         cli_say(cli, "step %d of %d: %s", i + 1, recipe.count, step->command);
-        if (cli_dispatch(step->count, step->words, cli, &result) != 0)
-            status = error_set(error, cli_stop ? STATUS_INTERRUPTED : STATUS_FAILED,
-                               "%s:%ld: step %d (%s) failed", recipe.path, step->line, i + 1,
-                               step->command);
+        struct error failure = {.status = STATUS_FAILED, .message = "the step failed"};
+        if (cli_dispatch(step->count, step->words, cli, &result, &failure) != 0)
+            status = error_set(error, failure.status, "%s:%ld: step %d (%s): %s", recipe.path,
+                               step->line, i + 1, step->command, failure.message);
         else
             json_array_append(runs, result);
         json_decref(result);

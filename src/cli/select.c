@@ -92,7 +92,7 @@ static enum status run(struct cli *cli, struct error *error)
         .pool_count = o->pool.count,
         .target_paths = o->target.items,
         .target_count = o->target.count,
-        .chunks = {{o->field, o->strict}, o->chunk, !o->keep_duplicates},
+        .chunks = {{o->field, o->strict, &cli_stop}, o->chunk, !o->keep_duplicates},
         .count = o->count,
         .share = o->share,
         .seed = (uint64_t)cli->common->seed,

@@ -94,7 +94,7 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
     window = window > 0 && window < context ? window : context;
     if (status == STATUS_OK)
         status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
-                                &shard, window, most_tokens, result, error);
+                                &shard, window, most_tokens, &cli_stop, result, error);
     shard_close(&shard);
     unlink(scratch);
     return status;

@@ -169,7 +169,7 @@ static enum status get_tokenizer(struct train *t, struct error *error)
     } else {
         struct prepare_job job = {.paths = t->names,
                                   .path_count = t->mixture.count,
-                                  .corpus = {t->data->field, t->data->strict},
+                                  .corpus = {t->data->field, t->data->strict, &cli_stop},
                                   .threads = t->compute.pool,
                                   .progress = cli_stage_progress,
                                   .context = t->cli};
@@ -245,7 +245,7 @@ static enum status get_shard(struct train *t, int index, struct error *error)
     } else if (!(t->resumes && file_exists(path) && (share <= 0 || file_exists(held_path)))) {
         struct prepare_job job = {.paths = &source,
                                   .path_count = 1,
-                                  .corpus = {t->data->field, t->data->strict},
+                                  .corpus = {t->data->field, t->data->strict, &cli_stop},
                                   .threads = t->compute.pool,
                                   .progress = cli_stage_progress,
                                   .context = t->cli};
@@ -275,7 +275,7 @@ static enum status get_held(struct train *t, struct error *error)
         return error_no_memory(error, 0);
     struct prepare_job job = {.paths = t->data->held.items,
                               .path_count = t->data->held.count,
-                              .corpus = {t->data->field, t->data->strict},
+                              .corpus = {t->data->field, t->data->strict, &cli_stop},
                               .threads = t->compute.pool,
                               .progress = cli_stage_progress,
                               .context = t->cli};
@@ -290,6 +290,14 @@ static enum status get_held(struct train *t, struct error *error)
             error_set(error, STATUS_FAILED, "%s: no text to evaluate on", t->data->held.items[0]);
     t->held_count = status == STATUS_OK;
     return status;
+}
+
+static void warn_no_held(struct train *t)
+{
+    if (t->held_count == 0 && t->data->held_out > 0)
+        cli_warn(t->cli,
+                 "train: no document falls into the held-out part, so nothing is evaluated; a "
+                 "larger --held-out, or --held with other text, would change that");
 }
 
 static enum status make_model(struct train *t, struct error *error)
@@ -479,6 +487,8 @@ static enum status prepare(struct train *t, struct error *error)
         status = get_shard(t, i, error);
     if (status == STATUS_OK)
         status = get_held(t, error);
+    if (status == STATUS_OK)
+        warn_no_held(t);
     int64_t context = t->model.decoder.config.context;
     t->mixture.window = t->shape->context < context ? t->shape->context : context;
     t->mixture.seed = (uint64_t)t->cli->common->seed;

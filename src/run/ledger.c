@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 
 struct ledger {
     sqlite3 *db;
@@ -314,9 +315,10 @@ static json_t *read_files(struct ledger *l, int64_t id, bool output)
     sqlite3_stmt *query = prepare(l, "SELECT path, hash FROM files WHERE run = ? AND output = ?",
                                   "ii", id, (int64_t)output);
     while (query && sqlite3_step(query) == SQLITE_ROW)
-        json_array_append_new(list, json_pack("{s:s,s:s}", "path",
-                                              (const char *)sqlite3_column_text(query, 0), "hash",
-                                              (const char *)sqlite3_column_text(query, 1)));
+        json_array_append_new(list,
+                              json_pack("{s:o,s:s}", "path",
+                                        json_name((const char *)sqlite3_column_text(query, 0)),
+                                        "hash", (const char *)sqlite3_column_text(query, 1)));
     sqlite3_finalize(query);
     return list;
 }
@@ -336,13 +338,13 @@ enum status ledger_read(struct ledger *l, int64_t id, json_t **run, struct error
     }
     const char *finished = (const char *)sqlite3_column_text(q, 3);
     const char *message = (const char *)sqlite3_column_text(q, 8);
-    *run = json_pack("{s:I,s:s,s:s,s:s,s:s?,s:f,s:I,s:o,s:o,s:s?,s:I,s:o,s:o,s:o}", "id",
+    *run = json_pack("{s:I,s:s,s:s,s:s,s:s?,s:f,s:I,s:o,s:o,s:o,s:I,s:o,s:o,s:o}", "id",
                      (json_int_t)id, "command", (const char *)sqlite3_column_text(q, 0), "status",
                      (const char *)sqlite3_column_text(q, 1), "started",
                      (const char *)sqlite3_column_text(q, 2), "finished", finished, "seconds",
                      sqlite3_column_double(q, 4), "seed", (json_int_t)sqlite3_column_int64(q, 5),
                      "options", json_of_text(sqlite3_column_text(q, 6)), "result",
-                     json_of_text(sqlite3_column_text(q, 7)), "error", message, "parent",
+                     json_of_text(sqlite3_column_text(q, 7)), "error", json_name(message), "parent",
                      (json_int_t)sqlite3_column_int64(q, 9), "inputs", read_files(l, id, false),
                      "outputs", read_files(l, id, true), "metrics", read_metrics(l, id));
     sqlite3_finalize(q);

@@ -3,7 +3,7 @@
 # and ends with the model of a job left alone, its curves whole.
 . "$(dirname "$0")/common.sh"
 make_domains
-job="$adze adapt --domain domain --pool pool --steps 3000 --seeds 1 --layers 1 --width 32 --heads 2
+job="$adze adapt --domain domain --pool pool --steps 1000 --seeds 1 --layers 1 --width 32 --heads 2
     --context 32 --vocabulary 300 --batch 4 -o"
 $job whole -q || fail "the undisturbed job failed"
 
@@ -29,13 +29,13 @@ grep -q 'going on from step' log.txt || fail "the comparison began again: $(cat 
 stopped=$(sed -n 's/.*stopped at step \([0-9]*\);.*/\1/p' log.txt)
 [ -n "$stopped" ] || fail "not stopped in the training: $(cat log.txt)"
 $job parts 2>log.txt || fail "$(cat log.txt)"
-grep -q "going on from step $stopped of 3000" log.txt || fail "the training began again: $(cat log.txt)"
+grep -q "going on from step $stopped of 1000" log.txt || fail "the training began again: $(cat log.txt)"
 for name in model/model.safetensors parts/trial-domain-dsir-1/model.safetensors model.gguf; do
     cmp whole/$name parts/$name || fail "an interrupted job makes another $name"
 done
 run=$("$adze" runs | awk '$2 == "train" && $3 == "done" { run = $1 } END { print run }')
 points() { # of a run's loss curve
-    "$adze" runs show "$1" | awk '$1 == "loss" { print $3 }'
+    "$adze" runs show "$1" | awk '/^figures/ { on = 1 } on && $1 == "loss" { print $3 }'
 }
 [ "$(points "$run")" = "(200)" ] || fail "the curve has gaps: $(points "$run") points of 200"
 $job parts 2>log.txt || fail "$(cat log.txt)"
