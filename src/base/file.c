@@ -215,7 +215,7 @@ enum status file_make_folders(const char *path, struct error *error)
     char *copy = strdup(path);
     if (!copy)
         return error_no_memory(error, strlen(path) + 1);
-    int number = 0;
+    int number = *copy ? 0 : ENOENT;
     for (char *at = copy + 1; number == 0; at++) {
         char end = *at;
         if (end != '/' && end != 0)

@@ -154,14 +154,19 @@ static enum status store(struct option_set *set, const struct option_group *grou
         return status;
     }
     case OPTION_LIST:
+        if (!*value)
+            return bad_value(option, value, where, "must not be empty", error);
         return append(set, target, value, error);
     case OPTION_CHOICE:
         status = check_choice(option, value, where, error);
         if (status != STATUS_OK)
             return status;
         break;
-    case OPTION_TEXT:
     case OPTION_PATH:
+        if (!*value)
+            return bad_value(option, value, where, "must not be empty", error);
+        break;
+    case OPTION_TEXT:
         break;
     }
     char *copy = arena_strdup(set->arena, value);

@@ -1,5 +1,6 @@
 /* adze adapt: the main job as a chain of this program's own commands. Each step is a run on the
  * ledger and is reused while nothing that it depends on has changed. */
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "methods/select/select.h"
 #include "run/report.h"
 
 #define FINAL_SHARE                                                                                \
@@ -213,13 +215,14 @@ static enum status choose(struct adapt *a, const char *method, const char *name,
 static void add_shape(struct adapt *a, struct line *line)
 {
     const struct adapt_shape *s = a->shape;
-    if (a->o->base)
+    if (a->o->base) {
         add(line, "--base=%s", a->o->base);
-    else
+    } else {
         add(line, "--tokenizer=%s", at(a, "parts/tokenizer.json"));
-    add(line, "--layers=%lld", (long long)s->layers);
-    add(line, "--width=%lld", (long long)s->width);
-    add(line, "--heads=%lld", (long long)s->heads);
+        add(line, "--layers=%lld", (long long)s->layers);
+        add(line, "--width=%lld", (long long)s->width);
+        add(line, "--heads=%lld", (long long)s->heads);
+    }
     add(line, "--context=%lld", (long long)s->context);
     add(line, "--batch=%lld", (long long)s->batch);
     add(line, "--evaluate-tokens=0");
@@ -418,9 +421,8 @@ static enum status other_domains(struct adapt *a)
         char *name = arena_strdup(&a->cli->arena, a->o->also.items[i]);
         char *equals = name ? strchr(name, '=') : NULL, *sample = NULL, *held = NULL,
              *selected = NULL;
-        if (!equals || equals == name)
-            return error_set(a->error, STATUS_USAGE, "--also wants NAME=PATH, not '%s'",
-                             a->o->also.items[i]);
+        if (!equals)
+            return error_no_memory(a->error, 0);
         *equals = 0;
         const char *path = equals + 1;
         struct option_list paths = {&path, 1};
@@ -503,8 +505,61 @@ static enum status write_report(struct adapt *a)
             selected, random, 100 * (selected / random - 1));
     cli_output(a->cli, at(a, "model.gguf"));
     cli_output(a->cli, at(a, "report.html"));
-    cli_say(a->cli, "report: %s\nmodel:  %s", at(a, "report.html"), at(a, "model.gguf"));
+    cli_say(a->cli, "report: %s", at(a, "report.html"));
+    cli_say(a->cli, "model:  %s", at(a, "model.gguf"));
     return STATUS_OK;
+}
+
+/* The names of other domains become names of files. */
+static enum status check_also(const struct adapt_options *o, struct error *error)
+{
+    for (int64_t i = 0; i < o->also.count; i++) {
+        const char *item = o->also.items[i];
+        size_t length = strcspn(item, "=");
+        if (length == 0 || item[length] != '=' || !item[length + 1])
+            return error_set(error, STATUS_USAGE, "adapt: --also wants NAME=PATH, not '%s'", item);
+        if (length > 60 || item[0] == '.' || memchr(item, '/', length))
+            return error_set(error, STATUS_USAGE,
+                             "adapt: --also '%s': the name must be a short one, without slashes",
+                             item);
+        bool twice = length == 6 && strncmp(item, "domain", 6) == 0;
+        for (int64_t j = 0; j < i; j++)
+            twice = twice || strncmp(o->also.items[j], item, length + 1) == 0;
+        if (twice || (length == 6 && strncmp(item, "random", 6) == 0))
+            return error_set(error, STATUS_USAGE, "adapt: --also '%s': the name is taken", item);
+        if (!file_exists(item + length + 1))
+            return error_set_errno(error, errno, "%s", item + length + 1);
+    }
+    return STATUS_OK;
+}
+
+/* What would otherwise come out only after many minutes. */
+static enum status check_options(const struct cli *cli, const struct adapt_options *o,
+                                 struct error *error)
+{
+    const char *const of_base[] = {"layers", "width", "heads", "vocabulary", NULL};
+    const struct option_list *const lists[] = {&o->domain, &o->pool};
+    if (o->domain.count == 0 || o->pool.count == 0)
+        return error_set(error, STATUS_USAGE,
+                         "adapt: name the domain's text with --domain and the corpus to choose "
+                         "from with --pool");
+    if (!o->output)
+        return error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
+    if (o->steps > 0 && option_given(&cli->options, "minutes"))
+        return error_set(error, STATUS_USAGE, "adapt: give --steps or --minutes, not both");
+    if (!select_method_by_name(o->method))
+        return error_set(error, STATUS_USAGE,
+                         "adapt: there is no method '%s' to select by; 'adze methods' lists them",
+                         o->method);
+    for (int i = 0; o->base && of_base[i]; i++)
+        if (option_given(&cli->options, of_base[i]))
+            return error_set(error, STATUS_USAGE,
+                             "adapt: --%s is decided by --base, give one of the two", of_base[i]);
+    for (int l = 0; l < 2; l++)
+        for (int64_t i = 0; i < lists[l]->count; i++)
+            if (!file_exists(lists[l]->items[i]))
+                return error_set_errno(error, errno, "%s", lists[l]->items[i]);
+    return check_also(o, error);
 }
 
 static enum status run(struct cli *cli, struct error *error)
@@ -518,15 +573,7 @@ static enum status run(struct cli *cli, struct error *error)
                       .samples = json_array(),
                       .selections = json_array(),
                       .stages = json_array()};
-    enum status status = STATUS_OK;
-    if (a.o->domain.count == 0 || a.o->pool.count == 0)
-        status = error_set(error, STATUS_USAGE,
-                           "adapt: name the domain's text with --domain and "
-                           "the corpus to choose from with --pool");
-    else if (!a.o->output)
-        status = error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
-    else if (a.o->steps > 0 && option_given(&cli->options, "minutes"))
-        status = error_set(error, STATUS_USAGE, "adapt: give --steps or --minutes, not both");
+    enum status status = check_options(cli, a.o, error);
     if (status == STATUS_OK)
         status = file_make_folders(at(&a, "parts"), error);
     cli->owned_outputs = true;

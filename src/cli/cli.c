@@ -336,7 +336,9 @@ static int print_buffer(struct buffer *text)
 static int unknown_command(const char *word)
 {
     const char *nearest = option_nearest(word, next_command, NULL);
-    if (nearest)
+    if (word[0] == '-' && word[1])
+        fprintf(stderr, "adze: '%s' stands before the command; options stand behind it\n", word);
+    else if (nearest)
         fprintf(stderr, "adze: there is no command '%s'; did you mean '%s'?\n", word, nearest);
     else
         fprintf(stderr, "adze: there is no command '%s'; 'adze --help' lists them\n", word);

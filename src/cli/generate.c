@@ -88,7 +88,7 @@ static enum status encode_prompt(const struct loaded *loaded, const struct buffe
 }
 
 static void report(struct cli *cli, const struct loaded *loaded, const struct tok_ids *ids,
-                   int64_t prompt, double prompt_seconds, double seconds)
+                   int64_t prompt, int64_t wanted, double prompt_seconds, double seconds)
 {
     struct buffer text = {0};
     json_t *list = json_array();
@@ -107,6 +107,9 @@ static void report(struct cli *cli, const struct loaded *loaded, const struct to
         putchar('\n');
     cli_say(cli, "%lld tokens, %.1f a second", (long long)(ids->count - prompt),
             seconds > 0 ? (double)(ids->count - prompt) / seconds : 0);
+    if (!ended && !cli_stop && ids->count - prompt < wanted)
+        cli_say(cli, "the context of %lld tokens is full",
+                (long long)loaded->model.decoder.config.context);
     buffer_free(&text);
 }
 
@@ -142,7 +145,7 @@ static enum status run_generate(struct cli *cli, struct error *error)
         status = generate_tokens(&loaded.model, &loaded.tape, &sampler, &options, &ids,
                                  &prompt_seconds, &seconds, error);
     if (status == STATUS_OK)
-        report(cli, &loaded, &ids, length, prompt_seconds, seconds);
+        report(cli, &loaded, &ids, length, o->tokens, prompt_seconds, seconds);
     sampler_free(&sampler);
     tok_ids_free(&ids);
     buffer_free(&prompt);

@@ -43,7 +43,7 @@ static void say(struct cli *cli, const char *format, va_list values)
     cli_progress_end(cli);
     vsnprintf(text, sizeof text, format, values);
     for (char *c = text; *c; c++) /* names of files may hold what a terminal would obey */
-        if (((unsigned char)*c < ' ' && *c != '\n') || *c == 0x7f)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = ' ';
     fprintf(stderr, "%s\n", text);
 }

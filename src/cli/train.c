@@ -1,4 +1,5 @@
 /* adze train: from text to a model folder. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,11 @@ static enum status parse_sources(struct train *t, struct error *error)
         }
         if (!path)
             return error_no_memory(error, 0);
+        if (!(isfinite(source->weight) && source->weight >= 0 && isfinite(source->final_weight) &&
+              source->final_weight >= 0))
+            return error_set(error, STATUS_USAGE,
+                             "train: the weight in '%s' must be a number from 0 up",
+                             list->items[i]);
         t->names[t->mixture.count++] = path;
     }
     return STATUS_OK;
@@ -300,11 +306,23 @@ static void warn_no_held(struct train *t)
                  "larger --held-out, or --held with other text, would change that");
 }
 
+/* The base's decoder, with what may be chosen anew. */
+static enum status take_base(struct train *t, struct error *error)
+{
+    struct decoder_config *c = &t->model.decoder.config;
+    c->dropout = t->shape->dropout;
+    if (t->model.tokenizer.count > c->vocabulary)
+        return error_set(error, STATUS_FAILED,
+                         "%s: has %lld tokens, the tokenizer %d: it is not this model's",
+                         t->data->base, (long long)c->vocabulary, (int)t->model.tokenizer.count);
+    return huggingface_check_config(c, t->data->base, error);
+}
+
 static enum status make_model(struct train *t, struct error *error)
 {
     const struct train_shape *s = t->shape;
     if (t->data->base)
-        return STATUS_OK;
+        return take_base(t, error);
     struct decoder_config c = strcmp(s->family, "gpt2") == 0
                                   ? decoder_config_gpt2(t->model.tokenizer.count, s->context,
                                                         s->width, s->layers, s->heads)
@@ -316,6 +334,8 @@ static enum status make_model(struct train *t, struct error *error)
     c.dropout = s->dropout;
     c.eos_token = t->model.tokenizer.eos;
     enum status status = decoder_config_check(&c, "train", error);
+    if (status == STATUS_OK)
+        status = huggingface_check_config(&c, "train", error);
     if (status == STATUS_OK)
         status =
             decoder_create_random(&c, (uint64_t)t->cli->common->seed, &t->model.decoder, error);
@@ -474,9 +494,9 @@ static enum status prepare(struct train *t, struct error *error)
 {
     enum status status = check_resume(t, error);
     if (status == STATUS_OK)
+        status = t->data->base ? model_load(t->data->base, true, &t->model, error) : STATUS_OK;
+    if (status == STATUS_OK)
         status = file_make_folders(inside(t, "data"), error);
-    if (status == STATUS_OK && t->data->base)
-        status = model_load(t->data->base, true, &t->model, error);
     if (status == STATUS_OK)
         status = get_tokenizer(t, error);
     if (status == STATUS_OK)
@@ -563,6 +583,47 @@ static void conclude(struct train *t)
             t->data->output);
 }
 
+/* Options that say the same thing twice, or what something else decides. */
+static enum status check_contradictions(const struct train *t, struct error *error)
+{
+    const struct option_set *set = &t->cli->options;
+    const char *const of_base[] = {"family",   "layers", "width", "heads",
+                                   "kv-heads", "hidden", "tied",  NULL};
+    int budgets = (t->run->steps > 0) + (t->run->tokens > 0) + (t->run->minutes > 0);
+    if (budgets != 1)
+        return error_set(error, STATUS_USAGE,
+                         "train: give one of --steps, --tokens and --minutes%s",
+                         budgets > 1 ? ", not several" : "");
+    for (int i = 0; t->data->base && of_base[i]; i++)
+        if (option_given(set, of_base[i]))
+            return error_set(error, STATUS_USAGE,
+                             "train: --%s is decided by --base, give one of the two", of_base[i]);
+    if (option_given(set, "vocabulary") && (t->data->tokenizer || t->data->base))
+        return error_set(error, STATUS_USAGE,
+                         "train: --vocabulary is decided by --%s, give one of the two",
+                         t->data->tokenizer ? "tokenizer" : "base");
+    if (option_given(set, "held-out") && t->data->held.count > 0)
+        return error_set(error, STATUS_USAGE, "train: give --held or --held-out, not both");
+    if (t->shape->width % t->shape->heads != 0)
+        return error_set(error, STATUS_USAGE, "train: width %lld is no multiple of %lld heads",
+                         (long long)t->shape->width, (long long)t->shape->heads);
+    return STATUS_OK;
+}
+
+/* Before the output folder is made, which would then be in the way of the next try. */
+static enum status check_sources(const struct train *t, struct error *error)
+{
+    for (int i = 0; i < t->mixture.count; i++)
+        if (!file_exists(t->names[i]))
+            return error_set_errno(error, errno, "%s", t->names[i]);
+    for (int64_t i = 0; i < t->data->held.count; i++)
+        if (!file_exists(t->data->held.items[i]))
+            return error_set_errno(error, errno, "%s", t->data->held.items[i]);
+    if (t->data->tokenizer && !file_exists(t->data->tokenizer))
+        return error_set_errno(error, errno, "%s", t->data->tokenizer);
+    return STATUS_OK;
+}
+
 static enum status run(struct cli *cli, struct error *error)
 {
     struct train t = {.cli = cli,
@@ -570,17 +631,13 @@ static enum status run(struct cli *cli, struct error *error)
                       .shape = cli_values(cli, 1),
                       .run = cli_values(cli, 2)};
     t.model.tokenizer.bos = t.model.tokenizer.eos = -1;
-    int budgets = (t.run->steps > 0) + (t.run->tokens > 0) + (t.run->minutes > 0);
-    if (budgets != 1)
-        return error_set(error, STATUS_USAGE,
-                         "train: give one of --steps, --tokens and --minutes%s",
-                         budgets > 1 ? ", not several" : "");
-    if (t.shape->width % t.shape->heads != 0)
-        return error_set(error, STATUS_USAGE, "train: width %lld is no multiple of %lld heads",
-                         (long long)t.shape->width, (long long)t.shape->heads);
-    enum status status = parse_sources(&t, error);
+    enum status status = check_contradictions(&t, error);
+    if (status == STATUS_OK)
+        status = parse_sources(&t, error);
     if (status == STATUS_OK && (!t.data->resume || !t.data->output))
         status = cli_check_output(cli, t.data->output, error);
+    if (status == STATUS_OK)
+        status = check_sources(&t, error);
     if (status == STATUS_OK)
         status = compute_create((int)cli->common->threads,
                                 strcmp(t.run->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32,

@@ -183,6 +183,12 @@ static enum status write_json(json_t *root, const char *path, struct error *erro
     return status;
 }
 
+enum status huggingface_check_config(const struct decoder_config *config, const char *path,
+                                     struct error *error)
+{
+    return model_check_expressible(config, false, path, error);
+}
+
 enum status huggingface_write_config(const struct decoder_config *config, const char *path,
                                      struct error *error)
 {
