@@ -497,17 +497,22 @@ static enum status write_report(struct adapt *a)
         status = report_write(a->cli->ledger, a->cli->run, at(a, "report.html"), a->error);
     if (status != STATUS_OK)
         return status;
-    double selected = mean_bits(a, "domain", a->o->method),
-           random = mean_bits(a, "domain", "random");
-    cli_say(a->cli,
+    cli_output(a->cli, at(a, "model.gguf"));
+    cli_output(a->cli, at(a, "report.html"));
+    return STATUS_OK;
+}
+
+static void show(struct cli *cli)
+{
+    const struct adapt_options *o = cli_values(cli, 0);
+    double selected = real_of(cli->result, "selected_bits_per_byte");
+    double random = real_of(cli->result, "random_bits_per_byte");
+    cli_say(cli,
             "held-out bits per byte at equal tokens: %.3f on selected text, %.3f on random "
             "text (%+.1f %%)",
             selected, random, 100 * (selected / random - 1));
-    cli_output(a->cli, at(a, "model.gguf"));
-    cli_output(a->cli, at(a, "report.html"));
-    cli_say(a->cli, "report: %s", at(a, "report.html"));
-    cli_say(a->cli, "model:  %s", at(a, "model.gguf"));
-    return STATUS_OK;
+    cli_say(cli, "report: %s/report.html", o->output);
+    cli_say(cli, "model:  %s/model.gguf", o->output);
 }
 
 /* The names of other domains become names of files. */
@@ -604,4 +609,5 @@ const struct command command_adapt = {
                {"Model", shape_table, sizeof(struct adapt_shape)}},
     .records = true,
     .run = run,
+    .show = show,
 };

@@ -287,12 +287,14 @@ static enum status run_command(struct cli *cli, struct error *error)
                          command->name, command->arguments);
     if (command->records)
         status = begin_run(cli, error);
-    if (status != STATUS_OK || cli->reused)
-        return status;
-    status = command->run(cli, error);
-    cli_progress_end(cli);
-    if (cli->ledger)
-        end_run(cli, status, error);
+    if (status == STATUS_OK && !cli->reused) {
+        status = command->run(cli, error);
+        cli_progress_end(cli);
+        if (cli->ledger)
+            end_run(cli, status, error);
+    }
+    if (status == STATUS_OK && command->show && !cli->parent)
+        command->show(cli);
     return status;
 }
 

@@ -35,6 +35,9 @@ struct command {
     /* Options of the method named by --method; false when there is no such method. */
     bool (*method_table)(const char *method, struct cli_table *table);
     enum status (*run)(struct cli *cli, struct error *error);
+    /* Says for people what the result holds, also when it is that of an earlier run; NULL: nothing.
+     */
+    void (*show)(struct cli *cli);
 };
 
 /* Options that every command has. */
@@ -58,6 +61,7 @@ struct cli {
     const struct cli *parent; /* command that this is a step of, or NULL */
     bool reused;
     bool owned_outputs; /* a chain in its own folder: its steps may overwrite */
+    bool figures_lost;  /* the ledger takes none any more, and that has been said */
     bool live;          /* a progress line stands on the terminal */
     double last_progress;
     struct list_of_paths {

@@ -185,6 +185,19 @@ static const struct option perplexity_table[] = {
     {.name = NULL},
 };
 
+static void show_perplexity(struct cli *cli)
+{
+    const json_t *r = cli->result;
+    if (!cli->common->json)
+        printf("loss %.4f nats per token, perplexity %.3f, %.4f bits per byte (%lld tokens, %lld "
+               "bytes)\n",
+               json_number_value(json_object_get(r, "loss")),
+               json_number_value(json_object_get(r, "perplexity")),
+               json_number_value(json_object_get(r, "bits_per_byte")),
+               (long long)json_integer_value(json_object_get(r, "evaluated_tokens")),
+               (long long)json_integer_value(json_object_get(r, "evaluated_bytes")));
+}
+
 static enum status run_perplexity(struct cli *cli, struct error *error)
 {
     const struct perplexity_options *o = cli_values(cli, 1);
@@ -197,13 +210,8 @@ static enum status run_perplexity(struct cli *cli, struct error *error)
     struct corpus_options corpus = {o->field, o->strict, &cli_stop};
     struct evaluation e;
     status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens, &e, error);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         stage_record_evaluation(cli, &e);
-        if (!cli->common->json && !cli->parent)
-            printf("loss %.4f nats per token, perplexity %.3f, %.4f bits per byte (%lld tokens, "
-                   "%lld bytes)\n",
-                   e.loss, e.perplexity, e.bits_per_byte, (long long)e.tokens, (long long)e.bytes);
-    }
     loaded_close(&loaded);
     return status;
 }
@@ -217,4 +225,5 @@ const struct command command_perplexity = {
                {"Text", perplexity_table, sizeof(struct perplexity_options)}},
     .records = true,
     .run = run_perplexity,
+    .show = show_perplexity,
 };

@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-/* The first Ctrl-C asks for a tidy end, a second one ends at once. */
+/* The first Ctrl-C, kill or loss of the terminal asks for a tidy end, a second one ends at once. */
 static void on_interrupt(int number)
 {
     (void)number;
@@ -40,9 +40,13 @@ static void hold_streams(void)
 int main(int count, char **arguments)
 {
     struct sigaction action = {.sa_handler = on_interrupt}, bus = {.sa_handler = on_bus_error};
+    struct sigaction before;
     hold_streams();
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, NULL, &before);
+    if (before.sa_handler != SIG_IGN) /* else nohup wants it so */
+        sigaction(SIGHUP, &action, NULL);
     sigaction(SIGBUS, &bus, NULL);
     return cli_dispatch(count - 1, arguments + 1, NULL, NULL, NULL);
 }

@@ -104,8 +104,11 @@ void cli_stage_progress(void *context, const char *what, double done)
 void cli_metric(struct cli *cli, const char *name, int64_t step, double value)
 {
     struct error error;
-    if (cli->ledger && ledger_metric(cli->ledger, cli->run, name, step, value, &error) != STATUS_OK)
-        cli_warn(cli, "adze: %s", error.message);
+    if (!cli->ledger || cli->figures_lost ||
+        ledger_metric(cli->ledger, cli->run, name, step, value, &error) == STATUS_OK)
+        return;
+    cli->figures_lost = true;
+    cli_warn(cli, "warning: %s; this run's figures are not recorded from here on", error.message);
 }
 
 void cli_output(struct cli *cli, const char *path)

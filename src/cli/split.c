@@ -117,7 +117,11 @@ static enum status divide_tail(struct cli *cli, const struct split_options *o, s
     s->tail = s->tail < 1 ? 1 : s->tail;
     cli_warn(cli,
              "split: too few documents to hold out whole ones; the end of the text is held out");
-    return write_files(cli, o, s, paths, threads, error);
+    enum status status = write_files(cli, o, s, paths, threads, error);
+    if (status == STATUS_OK && s->documents[0] + s->documents[1] != total)
+        status =
+            error_set(error, STATUS_FAILED, "%s: has changed while it was read", o->data.items[0]);
+    return status;
 }
 
 static enum status run(struct cli *cli, struct error *error)

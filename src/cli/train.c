@@ -645,6 +645,9 @@ static enum status run(struct cli *cli, struct error *error)
     if (status != STATUS_OK)
         return status;
     status = prepare(&t, error);
+    if (status == STATUS_INTERRUPTED)
+        error_set(error, status, "stopped before the first step; the same command%s goes on",
+                  cli->parent ? "" : " with --resume");
     if (status == STATUS_OK)
         status = run_training(&t, error);
     if (status == STATUS_OK)

@@ -67,6 +67,8 @@ static enum status execute(struct ledger *l, sqlite3_stmt *statement, struct err
  * boot, which is good enough for a hint. */
 static enum status mark_lost(struct ledger *l, struct error *error)
 {
+    if (sqlite3_db_readonly(l->db, "main") == 1)
+        return STATUS_OK; /* another's ledger, to be looked at */
     sqlite3_stmt *query = prepare(l, "SELECT id, process FROM runs WHERE status = 'running'", "");
     enum status status = query ? STATUS_OK : failed(l, error);
     while (query && sqlite3_step(query) == SQLITE_ROW && status == STATUS_OK) {
@@ -208,7 +210,9 @@ enum status ledger_hash_path(const char *path, char hash[33], struct error *erro
         for (size_t i = 0; i < list.count && status == STATUS_OK; i++) {
             const char *name = list.paths[i] + strlen(path);
             XXH3_128bits_update(state, name, strlen(name) + 1);
-            status = hash_file(list.paths[i], state, error);
+            /* What cannot be read is counted as a bad record by whoever reads the folder. */
+            if (access(list.paths[i], R_OK) == 0)
+                status = hash_file(list.paths[i], state, error);
         }
         file_list_free(&list);
     } else {

@@ -21,7 +21,7 @@ expect() {
     "$@" >out.txt 2>err.txt
     got=$?
     [ $got = "$code" ] || fail "$* ended with $got, not $code: $(cat err.txt)"
-    grep -qE "$pattern" err.txt || fail "$* said: $(cat err.txt); wanted: $pattern"
+    grep -qE -e "$pattern" err.txt || fail "$* said: $(cat err.txt); wanted: $pattern"
     [ "$(grep -c '^adze: ' err.txt)" = 1 ] || [ "$code" = 0 ] || fail "$* said more than one line"
 }
 

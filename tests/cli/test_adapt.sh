@@ -13,6 +13,8 @@ awk -v s="$selected" -v r="$random" 'BEGIN { exit !(s < r - 0.05) }' ||
     fail "selected text is no better: $selected, $random"
 $job 2>again.txt || fail "again: $(cat again.txt)"
 grep -q 'adapt: nothing has changed' again.txt || fail "it ran again: $(cat again.txt)"
+tail -n 2 again.txt | tr '\n' ' ' | grep -q 'report: out/report.html model:  out/model.gguf' ||
+    fail "reused, it does not name its results: $(cat again.txt)"
 
 command -v chromium >/dev/null || fail "chromium is missing: scripts/deps.sh --tests --install"
 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir="$work/browser" \
