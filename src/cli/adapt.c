@@ -32,7 +32,7 @@ static const struct option table[] = {
     {"minutes", 0, OPTION_REAL, offsetof(struct adapt_options, minutes), "10", 0.05, 1e6, NULL,
      NULL, "time to train for, comparisons included"},
     {"steps", 'n', OPTION_INT, offsetof(struct adapt_options, steps), "0", 0, 1e12, NULL, NULL,
-     "updates of the model instead, and as many for all comparisons together"},
+     "instead of --minutes: updates of the model; all comparisons together get as many"},
     {"method", 0, OPTION_TEXT, offsetof(struct adapt_options, method), "dsir", 0, 0, NULL, "NAME",
      "how text is chosen"},
     {"share", 0, OPTION_REAL, offsetof(struct adapt_options, share), "0.125", 0, 1, NULL, NULL,

@@ -281,10 +281,10 @@ static enum status run_command(struct cli *cli, struct error *error)
     const struct command *command = cli->command;
     enum status status = STATUS_OK;
     if (cli->arguments.count < command->least || cli->arguments.count > command->most)
-        return error_set(error, STATUS_USAGE, "%s: %s; usage: adze %s [options] %s", command->name,
+        return error_set(error, STATUS_USAGE, "%s: %s; usage: adze %s [options]%s%s", command->name,
                          cli->arguments.count < command->least ? "an argument is missing"
                                                                : "too many arguments",
-                         command->name, command->arguments);
+                         command->name, *command->arguments ? " " : "", command->arguments);
     if (command->records)
         status = begin_run(cli, error);
     if (status == STATUS_OK && !cli->reused) {
@@ -393,19 +393,24 @@ int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t *
         buffer_printf(&text, "adze %s (%s)\n", VERSION, cpu_describe(&cpu));
         return print_buffer(&text);
     }
+    bool asked = strcmp(arguments[0], "help") == 0; /* "help train" is "train --help" */
+    count -= asked;
+    arguments += asked;
     int used;
     struct cli cli = {.result = json_object(), .parent = parent};
     cli.command = find_command(count, arguments, &used);
     if (!cli.command || check_environment() != 0) {
         json_decref(cli.result);
-        return cli.command ? 2 : unknown_command(arguments[0]);
+        if (cli.command || !cli_help_family(arguments[0], &text))
+            return cli.command ? 2 : unknown_command(arguments[0]);
+        return print_buffer(&text) | (asked || wants_help(count, arguments) ? 0 : 2);
     }
     struct error error = {0};
     count -= used;
     arguments += used;
     struct common_options none = {0};
     cli.common = &none;
-    bool help = wants_help(count, arguments);
+    bool help = asked || wants_help(count, arguments);
     enum status status = cli_make_options(&cli, find_method(cli.command, count, arguments), &error);
     if (status == STATUS_OK && help) {
         cli_help_command(cli.command, &cli.options, &text);

@@ -117,6 +117,9 @@ const char *cli_bytes(double bytes, char text[16]);
 
 /* Pages made from the command tables. */
 void cli_help_all(struct buffer *out);
+/* The commands that begin with this word, "tokenizer train" and so on; false when there are none.
+ */
+bool cli_help_family(const char *word, struct buffer *out);
 void cli_help_command(const struct command *command, struct option_set *options,
                       struct buffer *out);
 void cli_man_page(const struct command *command, struct option_set *options, struct buffer *out);

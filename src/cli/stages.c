@@ -18,6 +18,12 @@ const struct option model_table[] = {
     {.name = NULL},
 };
 
+const struct option model_path_table[] = {
+    {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
+     "a GGUF file, or a folder with config.json and model.safetensors"},
+    {.name = NULL},
+};
+
 enum status loaded_open(struct cli *cli, const struct model_options *options, bool train,
                         struct loaded *loaded, struct error *error)
 {
