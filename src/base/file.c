@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -361,6 +362,20 @@ char *file_join(const char *folder, const char *name)
     if (path)
         sprintf(path, "%.*s/%s", (int)length, folder, name);
     return path;
+}
+
+enum status file_lock_folder(const char *path, int *lock, struct error *error)
+{
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0)
+        return error_set_errno(error, errno, "%s", path);
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return STATUS_OK;
+    bool held = errno == EWOULDBLOCK;
+    close(*lock);
+    *lock = -1;
+    return held ? error_set(error, STATUS_FAILED, "%s: another run is writing to this folder", path)
+                : STATUS_OK;
 }
 
 void file_remove_leftovers(const char *folder, const char *const *names)

@@ -139,6 +139,7 @@ struct train {
     int held_count;
     struct training training;
     char *settings;
+    int lock;     /* on the output folder; -1: none */
     bool resumes; /* from a checkpoint that is there; what lies beside it is its data */
     struct evaluation evaluation;
     double loss_sum;
@@ -498,6 +499,8 @@ static enum status prepare(struct train *t, struct error *error)
     if (status == STATUS_OK)
         status = file_make_folders(inside(t, "data"), error);
     if (status == STATUS_OK)
+        status = file_lock_folder(t->data->output, &t->lock, error);
+    if (status == STATUS_OK)
         status = get_tokenizer(t, error);
     if (status == STATUS_OK)
         status = make_model(t, error);
@@ -629,7 +632,8 @@ static enum status run(struct cli *cli, struct error *error)
     struct train t = {.cli = cli,
                       .data = cli_values(cli, 0),
                       .shape = cli_values(cli, 1),
-                      .run = cli_values(cli, 2)};
+                      .run = cli_values(cli, 2),
+                      .lock = -1};
     t.model.tokenizer.bos = t.model.tokenizer.eos = -1;
     enum status status = check_contradictions(&t, error);
     if (status == STATUS_OK)
@@ -656,6 +660,8 @@ static enum status run(struct cli *cli, struct error *error)
         shard_close(&t.mixture.sources[i].shard);
     for (int i = 0; i < t.held_count; i++)
         shard_close(&t.held[i]);
+    if (t.lock >= 0)
+        close(t.lock);
     free(t.settings);
     model_free(&t.model);
     compute_free(&t.compute);

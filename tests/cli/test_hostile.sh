@@ -68,6 +68,18 @@ expect 2 "started with another 'vocabulary'" $run --steps 3 --resume --vocabular
 expect 2 "started with another 'steps'" $run --steps 4 --resume
 cmp before.json mine/tokenizer.json || fail "a refused resume has changed the tokenizer"
 
+# two runs do not write to one folder
+"$adze" train -d corpus $tiny --steps 1000000 -q -o shared 2>first.txt &
+process=$!
+for i in $(seq 1000); do
+    [ ! -e shared/data/train-0.tokens ] || break
+    sleep 0.01
+done
+expect 1 "shared: another run is writing to this folder" "$adze" train -d corpus $tiny --steps 2 -o shared --force
+kill $process
+wait $process
+grep -q 'stopped' first.txt || fail "the first of two runs: $(cat first.txt)"
+
 # recipes pass any text as a value
 printf 'steps:\n  - generate: {model: model, prompt: "true", tokens: 2, quiet: true}\n' >recipe.yaml
 "$adze" run recipe.yaml >out.txt 2>err.txt || fail "$(cat err.txt)"
