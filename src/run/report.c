@@ -261,6 +261,16 @@ static void write_curves(struct page *p, json_t *runs)
     }
 }
 
+/* A figure's points without the result of the whole run, which has step -1. New reference. */
+static json_t *points_of_steps(const json_t *points)
+{
+    json_t *kept = json_array();
+    for (size_t i = 0; i < json_array_size(points); i++)
+        if (json_integer_value(json_array_get(json_array_get(points, i), 0)) >= 0)
+            json_array_append(kept, json_array_get(points, i));
+    return kept;
+}
+
 static void write_final_curve(struct page *p, json_t *runs)
 {
     json_t *run = NULL;
@@ -270,11 +280,7 @@ static void write_final_curve(struct page *p, json_t *runs)
         return;
     json_array_append_new(runs, run);
     const json_t *metrics = json_object_get(run, "metrics");
-    json_t *held = json_array(); /* without the result of the whole run, which has step -1 */
-    const json_t *points = json_object_get(metrics, "held-out loss");
-    for (size_t i = 0; i < json_array_size(points); i++)
-        if (json_integer_value(json_array_get(json_array_get(points, i), 0)) >= 0)
-            json_array_append(held, json_array_get(points, i));
+    json_t *held = points_of_steps(json_object_get(metrics, "held-out loss"));
     struct chart_series series[2] = {{"training text", json_object_get(metrics, "loss"), 0, false},
                                      {"held-out text of the domain", held, 2, false}};
     char text[256];
@@ -355,19 +361,22 @@ static void write_plain(struct page *p)
         buffer_add_text(&p->out, "<tr><td>");
         escaped(p, key);
         buffer_add_text(&p->out, "</td>");
-        cell(p, key, "%.6g", json_number_value(value));
+        double number = json_number_value(value);
+        cell(p, key, number == floor(number) && fabs(number) < 1e15 ? "%.0f" : "%.6g", number);
         buffer_add_text(&p->out, "</tr>\n");
     }
     buffer_add_text(&p->out, "</table>\n");
     json_object_foreach(json_object_get(p->run, "metrics"), key, value)
     {
-        struct chart_series series = {key, value, 0, false};
-        if (json_array_size(value) < 2)
-            continue;
-        buffer_add_text(&p->out, "<h2>");
-        escaped(p, key);
-        buffer_add_text(&p->out, "</h2>\n");
-        chart_lines(&p->out, &series, 1, "step", key);
+        json_t *points = points_of_steps(value);
+        struct chart_series series = {key, points, 0, false};
+        if (json_array_size(points) > 1) {
+            buffer_add_text(&p->out, "<h2>");
+            escaped(p, key);
+            buffer_add_text(&p->out, "</h2>\n");
+            chart_lines(&p->out, &series, 1, "step", key);
+        }
+        json_decref(points);
     }
 }
 
