@@ -6,15 +6,29 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "base/file.h"
 #include "base/json_text.h"
 
+#define PENDING 256 /* figures kept back at most */
+
+struct figure {
+    int64_t run, step;
+    char name[64];
+    double value;
+};
+
+/* Figures are written in one transaction about once a second: a transaction waits for the disk
+ * several times, which took longer than the steps of a small model. */
 struct ledger {
     sqlite3 *db;
     char *path;
+    struct figure pending[PENDING];
+    int count;
+    double written; /* when, in seconds */
 };
 
 static const char schema[] =
@@ -31,6 +45,13 @@ static const char schema[] =
 static enum status failed(const struct ledger *l, struct error *error)
 {
     return error_set(error, STATUS_FAILED, "%s: ledger: %s", l->path, sqlite3_errmsg(l->db));
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 /* Binds values by a format: i int64_t, r double, t text (NULL allowed). */
@@ -60,6 +81,30 @@ static enum status execute(struct ledger *l, sqlite3_stmt *statement, struct err
     int code = sqlite3_step(statement);
     enum status status = code == SQLITE_DONE || code == SQLITE_ROW ? STATUS_OK : failed(l, error);
     sqlite3_finalize(statement);
+    return status;
+}
+
+/* Writes the figures that have been kept back. */
+static enum status write_pending(struct ledger *l, struct error *error)
+{
+    int count = l->count;
+    l->count = 0;
+    l->written = now();
+    if (count == 0)
+        return STATUS_OK;
+    enum status status = execute(l, prepare(l, "BEGIN IMMEDIATE", ""), error);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        const struct figure *f = &l->pending[i];
+        status = execute(l,
+                         prepare(l, "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", "itir",
+                                 f->run, f->name, f->step, f->value),
+                         error);
+    }
+    if (status == STATUS_OK)
+        return execute(l, prepare(l, "COMMIT", ""), error);
+    execute(l, prepare(l, "ROLLBACK", ""), NULL);
     return status;
 }
 
@@ -118,6 +163,7 @@ void ledger_close(struct ledger *l)
 {
     if (!l)
         return;
+    write_pending(l, NULL);
     sqlite3_close(l->db);
     free(l->path);
     free(l);
@@ -144,10 +190,12 @@ enum status ledger_begin(struct ledger *l, const char *command, const json_t *op
 enum status ledger_metric(struct ledger *l, int64_t run, const char *name, int64_t step,
                           double value, struct error *error)
 {
-    return execute(l,
-                   prepare(l, "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", "itir", run,
-                           name, step, value),
-                   error);
+    struct figure *f = &l->pending[l->count++];
+    *f = (struct figure){.run = run, .step = step, .value = value};
+    snprintf(f->name, sizeof f->name, "%s", name);
+    if (l->count == PENDING || now() - l->written >= 1)
+        return write_pending(l, error);
+    return STATUS_OK;
 }
 
 enum status ledger_take_over(struct ledger *l, int64_t before, int64_t run, struct error *error)
@@ -172,8 +220,11 @@ enum status ledger_file(struct ledger *l, int64_t run, bool output, const char *
 enum status ledger_finish(struct ledger *l, int64_t run, const char *word, const json_t *result,
                           const char *message, struct error *error)
 {
+    enum status status = write_pending(l, error);
+    if (status != STATUS_OK)
+        return status;
     char *text = result ? json_dumps(result, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-    enum status status =
+    status =
         execute(l,
                 prepare(l,
                         "UPDATE runs SET status = ?, finished = strftime('%Y-%m-%dT%H:%M:%SZ', "
@@ -330,6 +381,9 @@ static json_t *read_files(struct ledger *l, int64_t id, bool output)
 enum status ledger_read(struct ledger *l, int64_t id, json_t **run, struct error *error)
 {
     *run = NULL;
+    enum status status = write_pending(l, error);
+    if (status != STATUS_OK)
+        return status;
     sqlite3_stmt *q = prepare(l,
                               "SELECT command, status, started, finished, seconds, seed, options, "
                               "result, error, parent FROM runs WHERE id = ?",

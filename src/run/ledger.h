@@ -28,7 +28,8 @@ struct ledger_run {
 enum status ledger_begin(struct ledger *ledger, const char *command, const json_t *options,
                          const char *key, int64_t seed, int64_t parent, int64_t *id,
                          struct error *error);
-/* One figure; step -1 for a result of the whole run. */
+/* One figure; step -1 for a result of the whole run. Written at the latest when another function of
+ * the ledger needs it, or a second later with the next figure; an error may be an earlier one's. */
 enum status ledger_metric(struct ledger *ledger, int64_t run, const char *name, int64_t step,
                           double value, struct error *error);
 /* Gives a run that goes on where run `before` was interrupted the figures of its steps, so that its

@@ -4,7 +4,7 @@
 # a run that finishes before its turn is compared, and another begins.
 . "$(dirname "$0")/common.sh"
 make_corpus
-run="$adze train -d corpus $tiny --steps 2000 --evaluate-every 0 --checkpoint-every 0.01 -q"
+run="$adze train -d corpus $tiny --steps 1500 --evaluate-every 0 --checkpoint-every 0.04 -q"
 before=$(date +%s%N)
 $run -o whole || fail "the undisturbed run failed"
 length=$((($(date +%s%N) - before) / 1000))
