@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -45,7 +46,8 @@ enum status file_read(const char *path, uint64_t limit, struct buffer *buffer, s
 enum status file_map_open(const char *path, struct file_map *map, struct error *error)
 {
     *map = (struct file_map){0};
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not to wait for a writer when it is a pipe, which cannot be mapped anyway. */
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0)
         return error_set_errno(error, errno, "%s", path);
     struct stat info;
@@ -214,7 +216,7 @@ enum status file_make_folders(const char *path, struct error *error)
     char *copy = strdup(path);
     if (!copy)
         return error_no_memory(error, strlen(path) + 1);
-    int number = 0;
+    int number = *copy ? 0 : ENOENT;
     for (char *at = copy + 1; number == 0; at++) {
         char end = *at;
         if (end != '/' && end != 0)
@@ -362,15 +364,33 @@ char *file_join(const char *folder, const char *name)
     return path;
 }
 
-void file_remove_leftovers(const char *folder)
+enum status file_lock_folder(const char *path, int *lock, struct error *error)
 {
-    struct file_list list = {0};
-    if (file_list_folder(folder, &list, NULL) != STATUS_OK)
-        return;
-    for (size_t i = 0; i < list.count; i++) {
-        const char *dot = strrchr(list.paths[i], '.');
-        if (dot && strlen(dot) == 7 && strspn(dot + 1, "0123456789") == 6)
-            unlink(list.paths[i]);
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0)
+        return error_set_errno(error, errno, "%s", path);
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return STATUS_OK;
+    bool held = errno == EWOULDBLOCK;
+    close(*lock);
+    *lock = -1;
+    return held ? error_set(error, STATUS_FAILED, "%s: another run is writing to this folder", path)
+                : STATUS_OK;
+}
+
+void file_remove_leftovers(const char *folder, const char *const *names)
+{
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || strlen(dot) != 7 || strspn(dot + 1, "0123456789") != 6)
+            continue;
+        size_t length = (size_t)(dot - entry->d_name);
+        for (int i = 0; names[i]; i++)
+            if (strlen(names[i]) == length && strncmp(names[i], entry->d_name, length) == 0)
+                unlinkat(dirfd(stream), entry->d_name, 0);
     }
-    file_list_free(&list);
+    if (stream)
+        closedir(stream);
 }

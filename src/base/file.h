@@ -34,9 +34,14 @@ enum status file_writer_open(struct file_writer *writer, const char *path, struc
 enum status file_writer_commit(struct file_writer *writer, struct error *error);
 void file_writer_abort(struct file_writer *writer); /* no-op after commit */
 
-/* Removes the temporary files that killed writers have left in a folder and below. Only for folders
- * in which nobody writes now. */
-void file_remove_leftovers(const char *folder);
+/* Takes a folder for this process, until *lock is closed or the process ends, however it ends.
+ * Fails when another process holds it; where folders cannot be locked it succeeds, with *lock -1.
+ */
+enum status file_lock_folder(const char *path, int *lock, struct error *error);
+
+/* Removes the temporary files that killed writers of `names` (ended by NULL) have left in a folder.
+ * Only for files that nobody writes now. */
+void file_remove_leftovers(const char *folder, const char *const *names);
 
 /* Whole-buffer form of the above. */
 enum status file_write_atomic(const char *path, const void *bytes, size_t length,

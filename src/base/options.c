@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
+
 static void *field(const struct option_group *group, const struct option *option)
 {
     return (char *)group->target + option->offset;
@@ -75,7 +77,10 @@ static enum status check_range(const struct option *option, double number, const
 {
     if (option->least < option->most && (number < option->least || number > option->most)) {
         char expected[96];
-        if (isinf(option->most))
+        if (option->type == OPTION_INT && option->most < 1e15)
+            snprintf(expected, sizeof expected, "must lie between %.0f and %.0f", option->least,
+                     option->most);
+        else if (isinf(option->most))
             snprintf(expected, sizeof expected, "must be at least %g", option->least);
         else
             snprintf(expected, sizeof expected, "must lie between %g and %g", option->least,
@@ -149,14 +154,19 @@ static enum status store(struct option_set *set, const struct option_group *grou
         return status;
     }
     case OPTION_LIST:
+        if (!*value)
+            return bad_value(option, value, where, "must not be empty", error);
         return append(set, target, value, error);
     case OPTION_CHOICE:
         status = check_choice(option, value, where, error);
         if (status != STATUS_OK)
             return status;
         break;
-    case OPTION_TEXT:
     case OPTION_PATH:
+        if (!*value)
+            return bad_value(option, value, where, "must not be empty", error);
+        break;
+    case OPTION_TEXT:
         break;
     }
     char *copy = arena_strdup(set->arena, value);
@@ -455,7 +465,7 @@ static json_t *value_json(const struct option_group *group, const struct option 
         const struct option_list *list = target;
         json_t *array = json_array();
         for (int64_t i = 0; i < list->count; i++)
-            json_array_append_new(array, json_string(list->items[i]));
+            json_array_append_new(array, json_name(list->items[i]));
         return array;
     }
     case OPTION_TEXT:
@@ -464,7 +474,7 @@ static json_t *value_json(const struct option_group *group, const struct option 
         break;
     }
     const char *text = *(const char *const *)target;
-    return text ? json_string(text) : json_null();
+    return json_name(text);
 }
 
 json_t *option_values(const struct option_set *set)

@@ -1,5 +1,6 @@
 /* adze adapt: the main job as a chain of this program's own commands. Each step is a run on the
  * ledger and is reused while nothing that it depends on has changed. */
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,17 +9,17 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "methods/select/select.h"
 #include "run/report.h"
 
 #define FINAL_SHARE                                                                                \
-    0.5 /* of the time, for the model that is kept; the rest compares selections                   \
-         */
+    0.5 /* of the time is for the model that is kept; the rest compares selections */
 
 struct adapt_options {
     struct option_list domain, pool, also;
     const char *output, *method, *format, *base, *field;
     double minutes, share;
-    int64_t chunk, seeds;
+    int64_t chunk, seeds, steps;
 };
 
 static const struct option table[] = {
@@ -30,6 +31,8 @@ static const struct option table[] = {
      "gets model.gguf, report.html, the model folder and the parts"},
     {"minutes", 0, OPTION_REAL, offsetof(struct adapt_options, minutes), "10", 0.05, 1e6, NULL,
      NULL, "time to train for, comparisons included"},
+    {"steps", 'n', OPTION_INT, offsetof(struct adapt_options, steps), "0", 0, 1e12, NULL, NULL,
+     "instead of --minutes: updates of the model; all comparisons together get as many"},
     {"method", 0, OPTION_TEXT, offsetof(struct adapt_options, method), "dsir", 0, 0, NULL, "NAME",
      "how text is chosen"},
     {"share", 0, OPTION_REAL, offsetof(struct adapt_options, share), "0.125", 0, 1, NULL, NULL,
@@ -74,7 +77,8 @@ struct adapt {
     const struct adapt_options *o;
     const struct adapt_shape *shape;
     struct error *error;
-    int64_t steps; /* of each run of the comparison; 0 until the first has been timed */
+    int64_t steps;  /* of each run of the comparison; 0 until the first has been timed */
+    double minutes; /* for that first one */
     json_t *trials, *formats, *samples, *selections, *stages;
 };
 
@@ -138,9 +142,9 @@ static enum status step(struct adapt *a, struct line *line, const char *what, js
         return error_set(a->error, STATUS_INTERRUPTED,
                          "stopped; the same command goes on with what is left to do");
     cli_say(a->cli, "%s", what);
-    if (cli_dispatch(line->count, line->words, a->cli, &mine) != 0)
-        return error_set(a->error, cli_stop ? STATUS_INTERRUPTED : STATUS_FAILED,
-                         "%s: the step failed", what);
+    struct error failure = {.status = STATUS_FAILED, .message = "the step failed"};
+    if (cli_dispatch(line->count, line->words, a->cli, &mine, &failure) != 0)
+        return error_set(a->error, failure.status, "%s: %s", what, failure.message);
     json_array_append_new(
         a->stages, json_pack("{s:s,s:O}", "what", what, "run", json_object_get(mine, "run")));
     if (result)
@@ -211,13 +215,14 @@ static enum status choose(struct adapt *a, const char *method, const char *name,
 static void add_shape(struct adapt *a, struct line *line)
 {
     const struct adapt_shape *s = a->shape;
-    if (a->o->base)
+    if (a->o->base) {
         add(line, "--base=%s", a->o->base);
-    else
+    } else {
         add(line, "--tokenizer=%s", at(a, "parts/tokenizer.json"));
-    add(line, "--layers=%lld", (long long)s->layers);
-    add(line, "--width=%lld", (long long)s->width);
-    add(line, "--heads=%lld", (long long)s->heads);
+        add(line, "--layers=%lld", (long long)s->layers);
+        add(line, "--width=%lld", (long long)s->width);
+        add(line, "--heads=%lld", (long long)s->heads);
+    }
     add(line, "--context=%lld", (long long)s->context);
     add(line, "--batch=%lld", (long long)s->batch);
     add(line, "--evaluate-tokens=0");
@@ -225,7 +230,7 @@ static void add_shape(struct adapt *a, struct line *line)
 
 /* One run of the comparison: trains on a selection, evaluates on the domain's held-out text. */
 static enum status trial(struct adapt *a, const char *domain, const char *method,
-                         const char *selection, const char *held, int64_t seed, double minutes)
+                         const char *selection, const char *held, int64_t seed)
 {
     struct line line = start(a, "train");
     char what[256];
@@ -236,9 +241,8 @@ static enum status trial(struct adapt *a, const char *domain, const char *method
     if (a->steps > 0)
         add(&line, "--steps=%lld", (long long)a->steps);
     else
-        add(&line, "--minutes=%g", minutes);
+        add(&line, "--minutes=%g", a->minutes);
     add(&line, "--evaluate-every=0");
-    add(&line, "--checkpoint-every=1e6");
     add(&line, "--seed=%lld", (long long)seed);
     snprintf(what, sizeof what, "comparison: %s text, domain '%s', seed %lld", method, domain,
              (long long)seed);
@@ -302,18 +306,53 @@ static enum status train_final(struct adapt *a, const char *sample, const char *
     add(&line, "--data=%s", sample);
     add(&line, "--held=%s", held);
     add_shape(a, &line);
-    add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
+    if (a->o->steps > 0)
+        add(&line, "--steps=%lld", (long long)a->o->steps);
+    else
+        add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
     add(&line, "--evaluate-every=150");
     return make(a, &line, at(a, "model"), "training the model on selected and domain text", result);
+}
+
+/* How fast a model writes, in tokens a second. */
+static enum status time_model(struct adapt *a, const char *model, double *speed)
+{
+    struct line line = start(a, "generate");
+    json_t *result = NULL;
+    add(&line, "--model=%s", model);
+    add(&line, "--prompt=%s", "The");
+    add(&line, "--tokens=200");
+    add(&line, "--ignore-end");
+    enum status status = step(a, &line, "timing it", &result);
+    *speed = real_of(result, "tokens_per_second");
+    json_decref(result);
+    return status;
+}
+
+/* The model as it was trained, for comparison with what is made of it. */
+static enum status measure_trained(struct adapt *a, const json_t *final)
+{
+    double speed;
+    uint64_t bytes = 0;
+    enum status status = file_size(at(a, "model/model.safetensors"), &bytes, a->error);
+    if (status == STATUS_OK)
+        status = time_model(a, at(a, "model"), &speed);
+    if (status == STATUS_OK)
+        json_array_append_new(a->formats,
+                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", "f32", "file_bytes",
+                                        (json_int_t)bytes, "bits_per_weight", 32.0, "bits_per_byte",
+                                        real_of(final, "bits_per_byte"), "perplexity",
+                                        real_of(final, "perplexity"), "tokens_per_second", speed));
+    return status;
 }
 
 /* Shrinks, measures file, quality and speed; the chosen format becomes model.gguf. */
 static enum status shrink(struct adapt *a, const char *format, const char *held)
 {
     struct line line = start(a, "shrink"), measure = start(a, "perplexity");
-    struct line speak = start(a, "generate");
+    double speed = 0;
     char what[128], *file = at(a, "parts/model-%s.gguf", format);
-    json_t *shrunk = NULL, *measured = NULL, *spoken = NULL;
+    json_t *shrunk = NULL, *measured = NULL;
     if (strcmp(format, a->o->format) == 0)
         file = at(a, "model.gguf");
     add(&line, "--model=%s", at(a, "model"));
@@ -326,23 +365,17 @@ static enum status shrink(struct adapt *a, const char *format, const char *held)
     add(&measure, "--context=%lld", (long long)a->shape->context);
     if (status == STATUS_OK)
         status = step(a, &measure, "measuring it", &measured);
-    add(&speak, "--model=%s", file);
-    add(&speak, "--prompt=%s", "The");
-    add(&speak, "--tokens=200");
-    add(&speak, "--ignore-end");
     if (status == STATUS_OK)
-        status = step(a, &speak, "timing it", &spoken);
+        status = time_model(a, file, &speed);
     if (status == STATUS_OK)
-        json_array_append_new(a->formats,
-                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
-                                        json_integer_value(json_object_get(shrunk, "file_bytes")),
-                                        "bits_per_weight", real_of(shrunk, "bits_per_weight"),
-                                        "bits_per_byte", real_of(measured, "bits_per_byte"),
-                                        "perplexity", real_of(measured, "perplexity"),
-                                        "tokens_per_second", real_of(spoken, "tokens_per_second")));
+        json_array_append_new(
+            a->formats, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
+                                  json_integer_value(json_object_get(shrunk, "file_bytes")),
+                                  "bits_per_weight", real_of(shrunk, "bits_per_weight"),
+                                  "bits_per_byte", real_of(measured, "bits_per_byte"), "perplexity",
+                                  real_of(measured, "perplexity"), "tokens_per_second", speed));
     json_decref(shrunk);
     json_decref(measured);
-    json_decref(spoken);
     return status;
 }
 
@@ -381,16 +414,15 @@ static double mean_bits(const struct adapt *a, const char *domain, const char *m
 }
 
 /* Other domains: selection for each, one run; "name=path". */
-static enum status other_domains(struct adapt *a, double minutes)
+static enum status other_domains(struct adapt *a)
 {
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < a->o->also.count && status == STATUS_OK; i++) {
         char *name = arena_strdup(&a->cli->arena, a->o->also.items[i]);
         char *equals = name ? strchr(name, '=') : NULL, *sample = NULL, *held = NULL,
              *selected = NULL;
-        if (!equals || equals == name)
-            return error_set(a->error, STATUS_USAGE, "--also wants NAME=PATH, not '%s'",
-                             a->o->also.items[i]);
+        if (!equals)
+            return error_no_memory(a->error, 0);
         *equals = 0;
         const char *path = equals + 1;
         struct option_list paths = {&path, 1};
@@ -398,7 +430,7 @@ static enum status other_domains(struct adapt *a, double minutes)
         if (status == STATUS_OK)
             status = choose(a, a->o->method, name, sample, &selected);
         if (status == STATUS_OK)
-            status = trial(a, name, a->o->method, selected, held, a->cli->common->seed, minutes);
+            status = trial(a, name, a->o->method, selected, held, a->cli->common->seed);
         if (status == STATUS_OK)
             status = measure_random(a, name, held);
     }
@@ -409,8 +441,9 @@ static enum status run_chain(struct adapt *a)
 {
     char *sample = NULL, *held = NULL, *selected = NULL, *random = NULL;
     json_t *final = NULL;
-    double runs = (double)(2 * a->o->seeds + a->o->also.count);
-    double minutes = a->o->minutes * (1 - FINAL_SHARE) / runs;
+    int64_t runs = 2 * a->o->seeds + a->o->also.count;
+    a->minutes = a->o->minutes * (1 - FINAL_SHARE) / (double)runs;
+    a->steps = (a->o->steps + runs - 1) / runs;
     enum status status = split_domain(a, "domain", &a->o->domain, &sample, &held);
     if (status == STATUS_OK)
         status = choose(a, a->o->method, "domain", sample, &selected);
@@ -420,20 +453,17 @@ static enum status run_chain(struct adapt *a)
         status = learn_tokenizer(a, sample, selected, random);
     for (int64_t i = 0; i < a->o->seeds && status == STATUS_OK; i++) {
         int64_t seed = a->cli->common->seed + i;
-        status = trial(a, "domain", a->o->method, selected, held, seed, minutes);
+        status = trial(a, "domain", a->o->method, selected, held, seed);
         if (status == STATUS_OK)
-            status = trial(a, "domain", "random", random, held, seed, minutes);
+            status = trial(a, "domain", "random", random, held, seed);
     }
     if (status == STATUS_OK)
-        status = other_domains(a, minutes);
+        status = other_domains(a);
     if (status == STATUS_OK)
         status = train_final(a, sample, selected, held, &final);
     if (status == STATUS_OK) {
-        json_array_append_new(a->formats,
-                              json_pack("{s:s,s:f,s:f,s:f}", "format", "f32", "bits_per_weight",
-                                        32.0, "bits_per_byte", real_of(final, "bits_per_byte"),
-                                        "perplexity", real_of(final, "perplexity")));
         json_object_set(a->cli->result, "final", final);
+        status = measure_trained(a, final);
     }
     json_decref(final);
     if (status == STATUS_OK)
@@ -467,16 +497,74 @@ static enum status write_report(struct adapt *a)
         status = report_write(a->cli->ledger, a->cli->run, at(a, "report.html"), a->error);
     if (status != STATUS_OK)
         return status;
-    double selected = mean_bits(a, "domain", a->o->method),
-           random = mean_bits(a, "domain", "random");
-    cli_say(a->cli,
+    cli_output(a->cli, at(a, "model.gguf"));
+    cli_output(a->cli, at(a, "report.html"));
+    return STATUS_OK;
+}
+
+static void show(struct cli *cli)
+{
+    const struct adapt_options *o = cli_values(cli, 0);
+    double selected = real_of(cli->result, "selected_bits_per_byte");
+    double random = real_of(cli->result, "random_bits_per_byte");
+    cli_say(cli,
             "held-out bits per byte at equal tokens: %.3f on selected text, %.3f on random "
             "text (%+.1f %%)",
             selected, random, 100 * (selected / random - 1));
-    cli_output(a->cli, at(a, "model.gguf"));
-    cli_output(a->cli, at(a, "report.html"));
-    cli_say(a->cli, "report: %s\nmodel:  %s", at(a, "report.html"), at(a, "model.gguf"));
+    cli_say(cli, "report: %s/report.html", o->output);
+    cli_say(cli, "model:  %s/model.gguf", o->output);
+}
+
+/* The names of other domains become names of files. */
+static enum status check_also(const struct adapt_options *o, struct error *error)
+{
+    for (int64_t i = 0; i < o->also.count; i++) {
+        const char *item = o->also.items[i];
+        size_t length = strcspn(item, "=");
+        if (length == 0 || item[length] != '=' || !item[length + 1])
+            return error_set(error, STATUS_USAGE, "adapt: --also wants NAME=PATH, not '%s'", item);
+        if (length > 60 || item[0] == '.' || memchr(item, '/', length))
+            return error_set(error, STATUS_USAGE,
+                             "adapt: --also '%s': the name must be a short one, without slashes",
+                             item);
+        bool twice = length == 6 && strncmp(item, "domain", 6) == 0;
+        for (int64_t j = 0; j < i; j++)
+            twice = twice || strncmp(o->also.items[j], item, length + 1) == 0;
+        if (twice || (length == 6 && strncmp(item, "random", 6) == 0))
+            return error_set(error, STATUS_USAGE, "adapt: --also '%s': the name is taken", item);
+        if (!file_exists(item + length + 1))
+            return error_set_errno(error, errno, "%s", item + length + 1);
+    }
     return STATUS_OK;
+}
+
+/* What would otherwise come out only after many minutes. */
+static enum status check_options(const struct cli *cli, const struct adapt_options *o,
+                                 struct error *error)
+{
+    const char *const of_base[] = {"layers", "width", "heads", "vocabulary", NULL};
+    const struct option_list *const lists[] = {&o->domain, &o->pool};
+    if (o->domain.count == 0 || o->pool.count == 0)
+        return error_set(error, STATUS_USAGE,
+                         "adapt: name the domain's text with --domain and the corpus to choose "
+                         "from with --pool");
+    if (!o->output)
+        return error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
+    if (o->steps > 0 && option_given(&cli->options, "minutes"))
+        return error_set(error, STATUS_USAGE, "adapt: give --steps or --minutes, not both");
+    if (!select_method_by_name(o->method))
+        return error_set(error, STATUS_USAGE,
+                         "adapt: there is no method '%s' to select by; 'adze methods' lists them",
+                         o->method);
+    for (int i = 0; o->base && of_base[i]; i++)
+        if (option_given(&cli->options, of_base[i]))
+            return error_set(error, STATUS_USAGE,
+                             "adapt: --%s is decided by --base, give one of the two", of_base[i]);
+    for (int l = 0; l < 2; l++)
+        for (int64_t i = 0; i < lists[l]->count; i++)
+            if (!file_exists(lists[l]->items[i]))
+                return error_set_errno(error, errno, "%s", lists[l]->items[i]);
+    return check_also(o, error);
 }
 
 static enum status run(struct cli *cli, struct error *error)
@@ -490,13 +578,7 @@ static enum status run(struct cli *cli, struct error *error)
                       .samples = json_array(),
                       .selections = json_array(),
                       .stages = json_array()};
-    enum status status = STATUS_OK;
-    if (a.o->domain.count == 0 || a.o->pool.count == 0)
-        status = error_set(error, STATUS_USAGE,
-                           "adapt: name the domain's text with --domain and "
-                           "the corpus to choose from with --pool");
-    else if (!a.o->output)
-        status = error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
+    enum status status = check_options(cli, a.o, error);
     if (status == STATUS_OK)
         status = file_make_folders(at(&a, "parts"), error);
     cli->owned_outputs = true;
@@ -527,4 +609,5 @@ const struct command command_adapt = {
                {"Model", shape_table, sizeof(struct adapt_shape)}},
     .records = true,
     .run = run,
+    .show = show,
 };

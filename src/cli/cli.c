@@ -170,8 +170,8 @@ static enum status make_key(struct cli *cli, json_t *options, char key[33], stru
 {
     struct key_state k = {.cli = cli, .error = error};
     json_t *shaping = json_copy(options); /* what cannot change a result is left out */
-    const char *const harmless[] = {"threads", "json", "force", "quiet", "ledger"};
-    for (int i = 0; i < 5; i++)
+    const char *const harmless[] = {"threads", "json", "force", "quiet", "ledger", "resume"};
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         json_object_del(shaping, harmless[i]);
     char *text = json_dumps(shaping, JSON_COMPACT | JSON_SORT_KEYS);
     buffer_printf(&k.text, "%s\n%s\n%s\n", VERSION, cli->command->name, text ? text : "");
@@ -187,6 +187,41 @@ static enum status make_key(struct cli *cli, json_t *options, char key[33], stru
         snprintf(key, 33, "%016llx%016llx", (unsigned long long)hash.high64,
                  (unsigned long long)hash.low64);
     }
+    buffer_free(&k.text);
+    return k.status;
+}
+
+/* The interrupted run of this very key, if it was the last to write to this output: what it has
+ * left there can be gone on from, which a step of a chain does without being told. */
+static enum status find_interrupted(struct cli *cli, const json_t *options, const char *key,
+                                    int64_t *before, struct error *error)
+{
+    const char *output = json_string_value(json_object_get(options, "output"));
+    bool unfinished = false;
+    *before = 0;
+    if (!output || !json_object_get(options, "resume") || cli->common->force)
+        return STATUS_OK;
+    enum status status =
+        ledger_newest(cli->ledger, cli->command->name, output, key, before, &unfinished, error);
+    if (status == STATUS_OK && unfinished && cli->parent && file_exists(output))
+        status = option_assign(&cli->options, "resume", "true", "chain", error);
+    if (!unfinished || !option_given(&cli->options, "resume"))
+        *before = 0;
+    return status;
+}
+
+static enum status record_new(struct cli *cli, const json_t *options, const char *key,
+                              struct error *error)
+{
+    int64_t before;
+    enum status status = find_interrupted(cli, options, key, &before, error);
+    if (status == STATUS_OK)
+        status = ledger_begin(cli->ledger, cli->command->name, options, key, cli->common->seed,
+                              cli->parent ? cli->parent->run : 0, &cli->run, error);
+    if (status == STATUS_OK && before > 0)
+        status = ledger_take_over(cli->ledger, before, cli->run, error);
+    struct key_state k = {.cli = cli, .error = error, .status = status};
+    for_inputs(&k, true);
     buffer_free(&k.text);
     return k.status;
 }
@@ -213,12 +248,7 @@ static enum status begin_run(struct cli *cli, struct error *error)
         cli_say(cli, "%s: nothing has changed since run %lld, its result is used",
                 cli->command->name, (long long)before);
     } else if (status == STATUS_OK) {
-        status = ledger_begin(cli->ledger, cli->command->name, options, key, cli->common->seed,
-                              cli->parent ? cli->parent->run : 0, &cli->run, error);
-        struct key_state k = {.cli = cli, .error = error, .status = status};
-        for_inputs(&k, true);
-        status = k.status;
-        buffer_free(&k.text);
+        status = record_new(cli, options, key, error);
     }
     json_decref(options);
     return status;
@@ -251,22 +281,25 @@ static enum status run_command(struct cli *cli, struct error *error)
     const struct command *command = cli->command;
     enum status status = STATUS_OK;
     if (cli->arguments.count < command->least || cli->arguments.count > command->most)
-        return error_set(error, STATUS_USAGE, "%s: %s; usage: adze %s [options] %s", command->name,
+        return error_set(error, STATUS_USAGE, "%s: %s; usage: adze %s [options]%s%s", command->name,
                          cli->arguments.count < command->least ? "an argument is missing"
                                                                : "too many arguments",
-                         command->name, command->arguments);
+                         command->name, *command->arguments ? " " : "", command->arguments);
     if (command->records)
         status = begin_run(cli, error);
-    if (status != STATUS_OK || cli->reused)
-        return status;
-    status = command->run(cli, error);
-    cli_progress_end(cli);
-    if (cli->ledger)
-        end_run(cli, status, error);
+    if (status == STATUS_OK && !cli->reused) {
+        status = command->run(cli, error);
+        cli_progress_end(cli);
+        if (cli->ledger)
+            end_run(cli, status, error);
+    }
+    if (status == STATUS_OK && command->show && !cli->parent)
+        command->show(cli);
     return status;
 }
 
-static int finish(struct cli *cli, enum status status, const struct error *error, json_t **result)
+static int finish(struct cli *cli, enum status status, const struct error *error, json_t **result,
+                  struct error *failure)
 {
     cli_progress_end(cli);
     if (status == STATUS_OK && cli->common->json && !cli->parent) {
@@ -276,6 +309,9 @@ static int finish(struct cli *cli, enum status status, const struct error *error
     if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
         fprintf(stderr, "adze: cannot write to standard output\n");
         status = STATUS_FAILED;
+    } else if (status != STATUS_OK && failure) {
+        *failure = *error;
+        failure->status = status;
     } else if (status != STATUS_OK) {
         fprintf(stderr, "adze: %s\n", error->message);
     }
@@ -302,7 +338,9 @@ static int print_buffer(struct buffer *text)
 static int unknown_command(const char *word)
 {
     const char *nearest = option_nearest(word, next_command, NULL);
-    if (nearest)
+    if (word[0] == '-' && word[1])
+        fprintf(stderr, "adze: '%s' stands before the command; options stand behind it\n", word);
+    else if (nearest)
         fprintf(stderr, "adze: there is no command '%s'; did you mean '%s'?\n", word, nearest);
     else
         fprintf(stderr, "adze: there is no command '%s'; 'adze --help' lists them\n", word);
@@ -339,7 +377,8 @@ static void inherit(struct cli *cli)
     cli->owned_outputs = cli->parent->owned_outputs;
 }
 
-int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result)
+int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result,
+                 struct error *failure)
 {
     struct buffer text = {0};
     if (result)
@@ -354,23 +393,28 @@ int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t *
         buffer_printf(&text, "adze %s (%s)\n", VERSION, cpu_describe(&cpu));
         return print_buffer(&text);
     }
+    bool asked = strcmp(arguments[0], "help") == 0; /* "help train" is "train --help" */
+    count -= asked;
+    arguments += asked;
     int used;
     struct cli cli = {.result = json_object(), .parent = parent};
     cli.command = find_command(count, arguments, &used);
     if (!cli.command || check_environment() != 0) {
         json_decref(cli.result);
-        return cli.command ? 2 : unknown_command(arguments[0]);
+        if (cli.command || !cli_help_family(arguments[0], &text))
+            return cli.command ? 2 : unknown_command(arguments[0]);
+        return print_buffer(&text) | (asked || wants_help(count, arguments) ? 0 : 2);
     }
     struct error error = {0};
     count -= used;
     arguments += used;
     struct common_options none = {0};
     cli.common = &none;
-    bool help = wants_help(count, arguments);
+    bool help = asked || wants_help(count, arguments);
     enum status status = cli_make_options(&cli, find_method(cli.command, count, arguments), &error);
     if (status == STATUS_OK && help) {
         cli_help_command(cli.command, &cli.options, &text);
-        return print_buffer(&text) | finish(&cli, STATUS_OK, NULL, NULL);
+        return print_buffer(&text) | finish(&cli, STATUS_OK, NULL, NULL, NULL);
     }
     if (status == STATUS_OK)
         status = option_parse(&cli.options, count, arguments, &cli.arguments, &error);
@@ -380,5 +424,5 @@ int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t *
         status = run_command(&cli, &error);
     else
         cli.common = &none;
-    return finish(&cli, status, &error, result);
+    return finish(&cli, status, &error, result, failure);
 }

@@ -35,6 +35,9 @@ struct command {
     /* Options of the method named by --method; false when there is no such method. */
     bool (*method_table)(const char *method, struct cli_table *table);
     enum status (*run)(struct cli *cli, struct error *error);
+    /* Says for people what the result holds, also when it is that of an earlier run; NULL: nothing.
+     */
+    void (*show)(struct cli *cli);
 };
 
 /* Options that every command has. */
@@ -58,6 +61,7 @@ struct cli {
     const struct cli *parent; /* command that this is a step of, or NULL */
     bool reused;
     bool owned_outputs; /* a chain in its own folder: its steps may overwrite */
+    bool figures_lost;  /* the ledger takes none any more, and that has been said */
     bool live;          /* a progress line stands on the terminal */
     double last_progress;
     struct list_of_paths {
@@ -74,8 +78,10 @@ extern volatile sig_atomic_t cli_stop;
 
 /* Runs a command line (without the program's name); returns the exit code. A step of `parent`
  * (NULL: none) inherits its general options. When `result` is not NULL it receives the command's
- * result with the number of its run, a new reference. */
-int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result);
+ * result with the number of its run, a new reference. When `failure` is not NULL it receives the
+ * line that says what went wrong, which is otherwise printed. */
+int cli_dispatch(int count, char **arguments, const struct cli *parent, json_t **result,
+                 struct error *failure);
 
 /* What commands use. */
 
@@ -111,6 +117,9 @@ const char *cli_bytes(double bytes, char text[16]);
 
 /* Pages made from the command tables. */
 void cli_help_all(struct buffer *out);
+/* The commands that begin with this word, "tokenizer train" and so on; false when there are none.
+ */
+bool cli_help_family(const char *word, struct buffer *out);
 void cli_help_command(const struct command *command, struct option_set *options,
                       struct buffer *out);
 void cli_man_page(const struct command *command, struct option_set *options, struct buffer *out);

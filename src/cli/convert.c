@@ -47,7 +47,7 @@ const struct command command_convert = {
     .arguments = "",
     .summary = "Write a model as GGUF or as a Hugging Face folder",
     .example = "adze convert -m model -o model-f16.gguf --format f16",
-    .tables = {{"Model", model_table, sizeof(struct model_options)},
+    .tables = {{"Model", model_path_table, sizeof(struct model_options)},
                {"Output", convert_table, sizeof(struct convert_options)}},
     .records = true,
     .run = run_convert,

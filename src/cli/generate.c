@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
 #include "run/engine.h"
@@ -98,7 +99,7 @@ static enum status encode_prompt(const struct loaded *loaded, const struct buffe
     return status;
 }
 
-static void report(struct cli *cli, struct made *made)
+static void report(struct cli *cli, struct made *made, int64_t wanted)
 {
     const struct engine_result *r = &made->result;
     json_t *list = json_array();
@@ -106,8 +107,8 @@ static void report(struct cli *cli, struct made *made)
         json_array_append_new(list, json_integer(made->ids.items[i]));
     double seconds = r->seconds - r->wait_seconds - r->prompt_seconds;
     double rate = seconds > 0 && r->made_tokens > 1 ? (double)(r->made_tokens - 1) / seconds : 0;
-    json_t *value = json_stringn(made->text.data ? made->text.data : "", made->text.length);
-    json_object_set_new(cli->result, "text", value ? value : json_null());
+    const char *text = made->text.data ? made->text.data : "";
+    json_object_set_new(cli->result, "text", json_text(text, made->text.length));
     json_object_set_new(cli->result, "token_ids", list);
     cli_result_text(cli, "finish_reason", r->end == ENGINE_STOPPED ? "stop" : "length");
     cli_result_int(cli, "prompt_tokens", r->prompt_tokens);
@@ -116,6 +117,9 @@ static void report(struct cli *cli, struct made *made)
     if (made->print)
         putchar('\n');
     cli_say(cli, "%lld tokens, %.1f a second", (long long)r->made_tokens, rate);
+    if (r->end == ENGINE_LENGTH && r->made_tokens < wanted)
+        cli_say(cli, "the context of %lld tokens is full",
+                (long long)(r->prompt_tokens + r->made_tokens));
 }
 
 static enum status run_generate(struct cli *cli, struct error *error)
@@ -152,7 +156,7 @@ static enum status run_generate(struct cli *cli, struct error *error)
     if (status == STATUS_OK)
         status = buffer_check(&made.text, error);
     if (status == STATUS_OK)
-        report(cli, &made);
+        report(cli, &made, o->tokens);
     tok_ids_free(&made.ids);
     buffer_free(&made.text);
     tok_ids_free(&ids);
@@ -193,6 +197,19 @@ static const struct option perplexity_table[] = {
     {.name = NULL},
 };
 
+static void show_perplexity(struct cli *cli)
+{
+    const json_t *r = cli->result;
+    if (!cli->common->json)
+        printf("loss %.4f nats per token, perplexity %.3f, %.4f bits per byte (%lld tokens, %lld "
+               "bytes)\n",
+               json_number_value(json_object_get(r, "loss")),
+               json_number_value(json_object_get(r, "perplexity")),
+               json_number_value(json_object_get(r, "bits_per_byte")),
+               (long long)json_integer_value(json_object_get(r, "evaluated_tokens")),
+               (long long)json_integer_value(json_object_get(r, "evaluated_bytes")));
+}
+
 static enum status run_perplexity(struct cli *cli, struct error *error)
 {
     const struct perplexity_options *o = cli_values(cli, 1);
@@ -202,16 +219,11 @@ static enum status run_perplexity(struct cli *cli, struct error *error)
     enum status status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
-    struct corpus_options corpus = {o->field, o->strict};
+    struct corpus_options corpus = {o->field, o->strict, &cli_stop};
     struct evaluation e;
     status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens, &e, error);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         stage_record_evaluation(cli, &e);
-        if (!cli->common->json && !cli->parent)
-            printf("loss %.4f nats per token, perplexity %.3f, %.4f bits per byte (%lld tokens, "
-                   "%lld bytes)\n",
-                   e.loss, e.perplexity, e.bits_per_byte, (long long)e.tokens, (long long)e.bytes);
-    }
     loaded_close(&loaded);
     return status;
 }
@@ -225,4 +237,5 @@ const struct command command_perplexity = {
                {"Text", perplexity_table, sizeof(struct perplexity_options)}},
     .records = true,
     .run = run_perplexity,
+    .show = show_perplexity,
 };

@@ -14,13 +14,30 @@ void cli_help_all(struct buffer *out)
                          "  adze adapt --domain docs/ --pool corpus.jsonl -o my-model\n");
 }
 
+bool cli_help_family(const char *word, struct buffer *out)
+{
+    size_t length = strlen(word);
+    bool any = false;
+    for (int i = 0; cli_commands[i]; i++) {
+        const char *name = cli_commands[i]->name;
+        if (strncmp(name, word, length) != 0 || (name[length] != ' ' && name[length] != 0))
+            continue;
+        if (!any)
+            buffer_printf(out, "Commands:\n");
+        buffer_printf(out, "  adze %-18s %s\n", name, cli_commands[i]->summary);
+        any = true;
+    }
+    return any;
+}
+
 void cli_help_command(const struct command *command, struct option_set *options, struct buffer *out)
 {
-    buffer_printf(out, "Usage: adze %s [options] %s\n\n%s.\n", command->name, command->arguments,
-                  command->summary);
+    buffer_printf(out, "Usage: adze %s [options]%s%s\n\n%s.\n", command->name,
+                  *command->arguments ? " " : "", command->arguments, command->summary);
     if (command->detail)
         buffer_printf(out, "%s\n", command->detail);
-    buffer_add_text(out, "\n");
+    if (!options->groups[0].title && options->groups[0].length > 0)
+        buffer_add_text(out, "\n");
     option_help(options, out);
     if (command->example)
         buffer_printf(out, "\nExample:\n  %s\n", command->example);

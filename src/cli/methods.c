@@ -104,14 +104,23 @@ static enum status run_manual(struct cli *cli, struct error *error)
                                : status;
 }
 
-/* Completion: a shell function with a case for each command. */
+/* Completion: a shell function with a case for each command, those of two words first, as
+ * "runs export" begins like "runs". */
+
+struct completion {
+    struct buffer *out;
+    int words; /* of the commands that are completed now */
+};
 
 static enum status complete_bash(void *context, const struct command *command,
                                  struct option_set *options, struct error *error)
 {
     (void)error;
-    struct buffer *out = context;
-    buffer_printf(out, "    \"%s\") options=\"", command->name);
+    const struct completion *part = context;
+    struct buffer *out = part->out;
+    if ((strchr(command->name, ' ') ? 2 : 1) != part->words)
+        return STATUS_OK;
+    buffer_printf(out, "    \"%s \"*) options=\"", command->name);
     for (int g = 0; g < options->count; g++)
         for (const struct option *o = options->groups[g].table; o->name; o++)
             buffer_printf(out, "--%s ", o->name);
@@ -156,15 +165,19 @@ static enum status run_completion(struct cli *cli, struct error *error)
         status = for_commands(complete_fish, &out, error);
     } else if (strcmp(shell, "bash") == 0 || strcmp(shell, "zsh") == 0) {
         if (shell[0] == 'z')
-            buffer_add_text(&out, "autoload -U +X bashcompinit && bashcompinit\n");
+            buffer_add_text(&out, "#compdef adze\nautoload -U +X bashcompinit && bashcompinit\n");
         buffer_add_text(&out, "_adze() {\n  local word=\"${COMP_WORDS[COMP_CWORD]}\" options=\"\"\n"
                               "  if [ \"$COMP_CWORD\" = 1 ]; then options=\"");
         list_words(&out);
-        buffer_add_text(&out, "\"\n  else\n  case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n");
-        buffer_add_text(&out, "    \"tokenizer \"*|\"runs \"*) "
-                              "options=\"train encode decode show compare export\" ;;\n  esac\n"
-                              "  case \"$word\" in -*)\n  case \"${COMP_WORDS[1]}\" in\n");
-        status = for_commands(complete_bash, &out, error);
+        buffer_add_text(&out, "\"\n  else\n  case \"$COMP_CWORD ${COMP_WORDS[1]}\" in\n"
+                              "    \"2 tokenizer\") options=\"train encode decode\" ;;\n"
+                              "    \"2 runs\") options=\"show compare export\" ;;\n  esac\n"
+                              "  case \"$word\" in -*)\n"
+                              "  case \"${COMP_WORDS[1]} ${COMP_WORDS[2]} \" in\n");
+        for (int words = 2; words > 0 && (words == 2 || status == STATUS_OK); words--) {
+            struct completion part = {&out, words};
+            status = for_commands(complete_bash, &part, error);
+        }
         buffer_add_text(&out, "  esac ;; esac\n  fi\n"
                               "  COMPREPLY=($(compgen -W \"$options\" -- \"$word\") "
                               "$(compgen -f -- \"$word\"))\n}\ncomplete -F _adze adze\n");

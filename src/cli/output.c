@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "cli/cli.h"
 
 void *cli_values(struct cli *cli, int index)
@@ -26,7 +27,7 @@ void cli_result_real(struct cli *cli, const char *key, double value)
 
 void cli_result_text(struct cli *cli, const char *key, const char *value)
 {
-    json_object_set_new(cli->result, key, json_string(value));
+    json_object_set_new(cli->result, key, json_name(value));
 }
 
 void cli_progress_end(struct cli *cli)
@@ -38,9 +39,13 @@ void cli_progress_end(struct cli *cli)
 
 static void say(struct cli *cli, const char *format, va_list values)
 {
+    char text[2048];
     cli_progress_end(cli);
-    vfprintf(stderr, format, values);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, values);
+    for (char *c = text; *c; c++) /* names of files may hold what a terminal would obey */
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = ' ';
+    fprintf(stderr, "%s\n", text);
 }
 
 void cli_say(struct cli *cli, const char *format, ...)
@@ -99,8 +104,11 @@ void cli_stage_progress(void *context, const char *what, double done)
 void cli_metric(struct cli *cli, const char *name, int64_t step, double value)
 {
     struct error error;
-    if (cli->ledger && ledger_metric(cli->ledger, cli->run, name, step, value, &error) != STATUS_OK)
-        cli_warn(cli, "adze: %s", error.message);
+    if (!cli->ledger || cli->figures_lost ||
+        ledger_metric(cli->ledger, cli->run, name, step, value, &error) == STATUS_OK)
+        return;
+    cli->figures_lost = true;
+    cli_warn(cli, "warning: %s; this run's figures are not recorded from here on", error.message);
 }
 
 void cli_output(struct cli *cli, const char *path)

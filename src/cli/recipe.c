@@ -52,10 +52,6 @@ static enum status add_word(struct recipe *r, struct step *step, const yaml_node
         return refuse(r, node, "too many options in one step");
     if (strcmp(name, "arguments") == 0)
         buffer_add_text(&word, value);
-    else if (strcmp(value, "true") == 0)
-        buffer_printf(&word, "--%s", name);
-    else if (strcmp(value, "false") == 0)
-        buffer_printf(&word, "--no-%s", name);
     else
         buffer_printf(&word, "--%s=%s", name, value);
     step->words[step->count] = word.data ? arena_strdup(r->arena, word.data) : NULL;
@@ -168,11 +164,13 @@ static enum status check_step(const struct recipe *r, const struct step *step)
     for (int i = 0; i < step->count && status == STATUS_OK; i++) {
         if (strncmp(step->words[i], "--", 2) != 0)
             continue;
-        struct option_list rest = {0};
-        char *one = step->words[i];
-        status = option_parse(&trial.options, 1, &one, &rest, r->error);
-        if (status != STATUS_OK)
-            error_prefix(r->error, "%s:%ld", r->path, step->lines[i]);
+        char where[512], *name = arena_strdup(r->arena, step->words[i] + 2);
+        char *value = name ? strchr(name, '=') : NULL;
+        if (!value)
+            continue; /* among the arguments, which are checked when the step runs */
+        *value = 0;
+        snprintf(where, sizeof where, "%.400s:%ld", r->path, step->lines[i]);
+        status = option_assign(&trial.options, name, value + 1, where, r->error);
     }
     arena_free(&trial.arena);
     return status;
@@ -229,11 +227,16 @@ static enum status run(struct cli *cli, struct error *error)
     for (int i = 0; i < recipe.count && status == STATUS_OK; i++) {
         struct step *step = &recipe.steps[i];
         json_t *result = NULL;
+        if (cli_stop) {
+            status = error_set(error, STATUS_INTERRUPTED,
+                               "stopped; the same command goes on with what is left to do");
+            break;
+        }
         cli_say(cli, "step %d of %d: %s", i + 1, recipe.count, step->command);
-        if (cli_dispatch(step->count, step->words, cli, &result) != 0)
-            status = error_set(error, cli_stop ? STATUS_INTERRUPTED : STATUS_FAILED,
-                               "%s:%ld: step %d (%s) failed", recipe.path, step->line, i + 1,
-                               step->command);
+        struct error failure = {.status = STATUS_FAILED, .message = "the step failed"};
+        if (cli_dispatch(step->count, step->words, cli, &result, &failure) != 0)
+            status = error_set(error, failure.status, "%s:%ld: step %d (%s): %s", recipe.path,
+                               step->line, i + 1, step->command, failure.message);
         else
             json_array_append(runs, result);
         json_decref(result);

@@ -181,7 +181,8 @@ static enum status run_compare(struct cli *cli, struct error *error)
     ledger_close(ledger);
     if (status == STATUS_OK) {
         if (print)
-            printf("options that differ\n");
+            printf("%-26s run %-20s run %s\n", "options that differ", cli->arguments.items[0],
+                   cli->arguments.items[1]);
         compare_options(json_object_get(a, "options"), json_object_get(b, "options"), print,
                         options);
         if (print)

@@ -82,6 +82,8 @@ static enum status run(struct cli *cli, struct error *error)
     struct thread_pool *threads;
     if (o->pool.count == 0)
         return error_set(error, STATUS_USAGE, "select: name the pool with -d");
+    if (o->count > 0 && option_given(&cli->options, "share"))
+        return error_set(error, STATUS_USAGE, "select: give --count or --share, not both");
     enum status status = cli_check_output(cli, o->output, error);
     if (status == STATUS_OK)
         status = thread_pool_create((int)cli->common->threads, &threads, error);
@@ -92,7 +94,7 @@ static enum status run(struct cli *cli, struct error *error)
         .pool_count = o->pool.count,
         .target_paths = o->target.items,
         .target_count = o->target.count,
-        .chunks = {{o->field, o->strict}, o->chunk, !o->keep_duplicates},
+        .chunks = {{o->field, o->strict, &cli_stop}, o->chunk, !o->keep_duplicates},
         .count = o->count,
         .share = o->share,
         .seed = (uint64_t)cli->common->seed,

@@ -79,7 +79,7 @@ const struct command command_shrink = {
     .arguments = "",
     .summary = "Store a model's weights in fewer bits, as a GGUF file",
     .example = "adze shrink -m model --format q4_0 -o model.gguf",
-    .tables = {{"Model", model_table, sizeof(struct model_options)},
+    .tables = {{"Model", model_path_table, sizeof(struct model_options)},
                {"Shrinking", table, sizeof(struct shrink_options)}},
     .records = true,
     .method_table = method_table,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
 #include "data/chunks.h"
@@ -38,15 +39,14 @@ static const struct option table[] = {
 struct split {
     struct file_writer writers[2];
     int64_t documents[2], bytes[2];
+    int64_t tail; /* pieces from this one on are held out; below 0: by documents */
 };
 
 static enum status write_text(struct split *s, int side, const char *text, size_t length,
                               struct error *error)
 {
-    json_t *line = json_pack("{s:s%}", "text", text, length);
-    if (!line)
-        return STATUS_OK; /* not UTF-8: left out, and seen in the counts */
-    int failed = json_dumpf(line, s->writers[side].stream, JSON_COMPACT);
+    json_t *line = json_pack("{s:o}", "text", json_text(text, length));
+    int failed = !line || json_dumpf(line, s->writers[side].stream, JSON_COMPACT) != 0;
     fputc('\n', s->writers[side].stream);
     json_decref(line);
     s->documents[side]++;
@@ -58,7 +58,8 @@ static enum status write_text(struct split *s, int side, const char *text, size_
 static enum status write_all(struct cli *cli, const struct split_options *o, struct split *s,
                              struct thread_pool *threads, struct error *error)
 {
-    struct chunk_options options = {{o->field, o->strict}, o->chunk, !o->keep_duplicates};
+    struct chunk_options options = {
+        {o->field, o->strict, &cli_stop}, o->chunk, !o->keep_duplicates};
     struct chunks chunks = {0};
     enum status status = chunks_open(o->data.items, o->data.count, &options, &chunks, error);
     int64_t count = 1, total = 0;
@@ -68,15 +69,58 @@ static enum status write_all(struct cli *cli, const struct split_options *o, str
         for (int64_t i = 0; i < count && status == STATUS_OK; i++) {
             if (o->limit > 0 && total++ >= o->limit)
                 break;
-            int side =
-                document_held_out(pieces[i].origin, o->held_out, (uint64_t)cli->common->seed);
+            int side = s->tail >= 0 ? s->documents[0] >= s->tail
+                                    : document_held_out(pieces[i].origin, o->held_out,
+                                                        (uint64_t)cli->common->seed);
             status = write_text(s, side, pieces[i].text, pieces[i].length, error);
         }
         cli_stage_progress(cli, "reading", corpus_progress(chunks.corpus));
     }
-    if (chunks.corpus)
+    if (chunks.corpus && s->tail < 0)
         stage_report_bad(cli, corpus_counts(chunks.corpus));
     chunks_close(&chunks);
+    return status;
+}
+
+static enum status write_files(struct cli *cli, const struct split_options *o, struct split *s,
+                               char *const paths[2], struct thread_pool *threads,
+                               struct error *error)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < 2; i++) {
+        s->documents[i] = s->bytes[i] = 0;
+        if (status == STATUS_OK)
+            status = file_writer_open(&s->writers[i], paths[i], error);
+    }
+    return status == STATUS_OK ? write_all(cli, o, s, threads, error) : status;
+}
+
+/* Where there are so few documents that all fall on one side, above all when there is but one, the
+ * text's end is held out instead. */
+static enum status divide_tail(struct cli *cli, const struct split_options *o, struct split *s,
+                               char *const paths[2], struct thread_pool *threads,
+                               struct error *error)
+{
+    int64_t total = s->documents[0] + s->documents[1];
+    if (total == 0)
+        return error_set(error, STATUS_FAILED, "%s: no text to split", o->data.items[0]);
+    if (o->held_out <= 0 || o->held_out >= 1 || (s->documents[0] > 0 && s->documents[1] > 0))
+        return STATUS_OK;
+    if (total < 2)
+        return error_set(error, STATUS_FAILED,
+                         "%s: a single piece of text cannot be split; more text, or a smaller "
+                         "--chunk, can",
+                         o->data.items[0]);
+    for (int i = 0; i < 2; i++)
+        file_writer_abort(&s->writers[i]);
+    s->tail = (int64_t)((double)total * (1 - o->held_out));
+    s->tail = s->tail < 1 ? 1 : s->tail;
+    cli_warn(cli,
+             "split: too few documents to hold out whole ones; the end of the text is held out");
+    enum status status = write_files(cli, o, s, paths, threads, error);
+    if (status == STATUS_OK && s->documents[0] + s->documents[1] != total)
+        status =
+            error_set(error, STATUS_FAILED, "%s: has changed while it was read", o->data.items[0]);
     return status;
 }
 
@@ -84,7 +128,7 @@ static enum status run(struct cli *cli, struct error *error)
 {
     const struct split_options *o = cli_values(cli, 0);
     const char *const names[] = {"train.jsonl", "held-out.jsonl"};
-    struct split s = {0};
+    struct split s = {.tail = -1};
     struct thread_pool *threads = NULL;
     char *paths[2] = {NULL, NULL};
     enum status status = STATUS_OK;
@@ -98,10 +142,10 @@ static enum status run(struct cli *cli, struct error *error)
         status = file_make_folders(o->output, error);
     if (status == STATUS_OK)
         status = thread_pool_create((int)cli->common->threads, &threads, error);
-    for (int i = 0; i < 2 && status == STATUS_OK; i++)
-        status = file_writer_open(&s.writers[i], paths[i], error);
     if (status == STATUS_OK)
-        status = write_all(cli, o, &s, threads, error);
+        status = write_files(cli, o, &s, paths, threads, error);
+    if (status == STATUS_OK)
+        status = divide_tail(cli, o, &s, paths, threads, error);
     for (int i = 0; i < 2; i++) {
         if (status == STATUS_OK)
             status = file_writer_commit(&s.writers[i], error);

@@ -18,6 +18,12 @@ const struct option model_table[] = {
     {.name = NULL},
 };
 
+const struct option model_path_table[] = {
+    {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
+     "a GGUF file, or a folder with config.json and model.safetensors"},
+    {.name = NULL},
+};
+
 enum status loaded_open(struct cli *cli, const struct model_options *options, bool train,
                         struct loaded *loaded, struct error *error)
 {
@@ -94,7 +100,7 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
     window = window > 0 && window < context ? window : context;
     if (status == STATUS_OK)
         status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
-                                &shard, window, most_tokens, result, error);
+                                &shard, window, most_tokens, &cli_stop, result, error);
     shard_close(&shard);
     unlink(scratch);
     return status;

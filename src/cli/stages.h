@@ -13,6 +13,8 @@ struct model_options {
     const char *model, *precision;
 };
 extern const struct option model_table[];
+/* The same for commands that do not compute with the model. */
+extern const struct option model_path_table[];
 
 /* A loaded model, ready to run. */
 struct loaded {

@@ -73,7 +73,7 @@ static struct prepare_job make_job(struct cli *cli, const struct tokenizer_optio
 {
     return (struct prepare_job){.paths = o->data.items,
                                 .path_count = o->data.count,
-                                .corpus = {o->field, o->strict},
+                                .corpus = {o->field, o->strict, &cli_stop},
                                 .threads = threads,
                                 .progress = cli_stage_progress,
                                 .context = cli};

@@ -1,7 +1,9 @@
 /* adze train: from text to a model folder. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "cli/commands.h"
@@ -137,6 +139,8 @@ struct train {
     int held_count;
     struct training training;
     char *settings;
+    int lock;     /* on the output folder; -1: none */
+    bool resumes; /* from a checkpoint that is there; what lies beside it is its data */
     struct evaluation evaluation;
     double loss_sum;
     int64_t loss_count;
@@ -162,12 +166,12 @@ static enum status get_tokenizer(struct train *t, struct error *error)
     enum status status;
     if (t->data->tokenizer) {
         status = tok_load(t->data->tokenizer, &t->model.tokenizer, error);
-    } else if (t->data->resume && file_exists(path)) {
+    } else if (t->resumes && file_exists(path)) {
         status = tok_load(path, &t->model.tokenizer, error);
     } else {
         struct prepare_job job = {.paths = t->names,
                                   .path_count = t->mixture.count,
-                                  .corpus = {t->data->field, t->data->strict},
+                                  .corpus = {t->data->field, t->data->strict, &cli_stop},
                                   .threads = t->compute.pool,
                                   .progress = cli_stage_progress,
                                   .context = t->cli};
@@ -207,6 +211,11 @@ static enum status parse_sources(struct train *t, struct error *error)
         }
         if (!path)
             return error_no_memory(error, 0);
+        if (!(isfinite(source->weight) && source->weight >= 0 && isfinite(source->final_weight) &&
+              source->final_weight >= 0))
+            return error_set(error, STATUS_USAGE,
+                             "train: the weight in '%s' must be a number from 0 up",
+                             list->items[i]);
         t->names[t->mixture.count++] = path;
     }
     return STATUS_OK;
@@ -240,10 +249,10 @@ static enum status get_shard(struct train *t, int index, struct error *error)
     enum status status = STATUS_OK;
     if (ready) {
         path = (char *)(uintptr_t)source;
-    } else if (!(t->data->resume && file_exists(path) && (share <= 0 || file_exists(held_path)))) {
+    } else if (!(t->resumes && file_exists(path) && (share <= 0 || file_exists(held_path)))) {
         struct prepare_job job = {.paths = &source,
                                   .path_count = 1,
-                                  .corpus = {t->data->field, t->data->strict},
+                                  .corpus = {t->data->field, t->data->strict, &cli_stop},
                                   .threads = t->compute.pool,
                                   .progress = cli_stage_progress,
                                   .context = t->cli};
@@ -273,7 +282,7 @@ static enum status get_held(struct train *t, struct error *error)
         return error_no_memory(error, 0);
     struct prepare_job job = {.paths = t->data->held.items,
                               .path_count = t->data->held.count,
-                              .corpus = {t->data->field, t->data->strict},
+                              .corpus = {t->data->field, t->data->strict, &cli_stop},
                               .threads = t->compute.pool,
                               .progress = cli_stage_progress,
                               .context = t->cli};
@@ -290,11 +299,31 @@ static enum status get_held(struct train *t, struct error *error)
     return status;
 }
 
+static void warn_no_held(struct train *t)
+{
+    if (t->held_count == 0 && t->data->held_out > 0)
+        cli_warn(t->cli,
+                 "train: no document falls into the held-out part, so nothing is evaluated; a "
+                 "larger --held-out, or --held with other text, would change that");
+}
+
+/* The base's decoder, with what may be chosen anew. */
+static enum status take_base(struct train *t, struct error *error)
+{
+    struct decoder_config *c = &t->model.decoder.config;
+    c->dropout = t->shape->dropout;
+    if (t->model.tokenizer.count > c->vocabulary)
+        return error_set(error, STATUS_FAILED,
+                         "%s: has %lld tokens, the tokenizer %d: it is not this model's",
+                         t->data->base, (long long)c->vocabulary, (int)t->model.tokenizer.count);
+    return huggingface_check_config(c, t->data->base, error);
+}
+
 static enum status make_model(struct train *t, struct error *error)
 {
     const struct train_shape *s = t->shape;
     if (t->data->base)
-        return STATUS_OK;
+        return take_base(t, error);
     struct decoder_config c = strcmp(s->family, "gpt2") == 0
                                   ? decoder_config_gpt2(t->model.tokenizer.count, s->context,
                                                         s->width, s->layers, s->heads)
@@ -307,13 +336,15 @@ static enum status make_model(struct train *t, struct error *error)
     c.eos_token = t->model.tokenizer.eos;
     enum status status = decoder_config_check(&c, "train", error);
     if (status == STATUS_OK)
+        status = huggingface_check_config(&c, "train", error);
+    if (status == STATUS_OK)
         status =
             decoder_create_random(&c, (uint64_t)t->cli->common->seed, &t->model.decoder, error);
     return status;
 }
 
 /* Everything that shapes the result, so that a resumed run can be held to it. */
-static enum status make_settings(struct train *t, struct error *error)
+static json_t *shaping_options(const struct train *t)
 {
     json_t *all = option_values(&t->cli->options);
     const char *const harmless[] = {
@@ -321,6 +352,12 @@ static enum status make_settings(struct train *t, struct error *error)
         "resume",  "output", "strict", "micro-batch", "checkpoint-every"};
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         json_object_del(all, harmless[i]);
+    return all;
+}
+
+static enum status make_settings(struct train *t, struct error *error)
+{
+    json_t *all = shaping_options(t);
     for (int i = 0; i < t->mixture.count; i++) {
         char key[32];
         snprintf(key, sizeof key, "tokens of source %d", i + 1);
@@ -329,6 +366,22 @@ static enum status make_settings(struct train *t, struct error *error)
     t->settings = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(all);
     return t->settings ? STATUS_OK : error_no_memory(error, 4096);
+}
+
+/* Holds the options to those of the checkpoint, if there is one, before anything is touched. */
+static enum status check_resume(struct train *t, struct error *error)
+{
+    char *checkpoint = inside(t, "checkpoint.safetensors");
+    if (!t->data->resume || !checkpoint || !file_exists(checkpoint))
+        return checkpoint ? STATUS_OK : error_no_memory(error, 0);
+    json_t *all = shaping_options(t);
+    char *settings = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    enum status status = settings ? training_checkpoint_fits(checkpoint, settings, error)
+                                  : error_no_memory(error, 4096);
+    t->resumes = status == STATUS_OK;
+    free(settings);
+    json_decref(all);
+    return status;
 }
 
 static struct training_options make_options(const struct train *t)
@@ -420,21 +473,45 @@ static enum status announce(struct train *t, struct error *error)
     return STATUS_OK;
 }
 
+/* Of killed runs: what they were writing, when this one goes on from their checkpoint; and a
+ * checkpoint, when it does not, lest this run, killed in turn, be taken up from there. */
+static void clear_away(struct train *t)
+{
+    const char *const files[] = {"checkpoint.safetensors", "model.safetensors", "config.json",
+                                 "tokenizer.json", NULL};
+    char names[2 * MIXTURE_SOURCES + 1][32];
+    const char *shards[2 * MIXTURE_SOURCES + 2] = {"held-out.tokens"};
+    for (int i = 0; i < 2 * t->mixture.count; i++) {
+        snprintf(names[i], sizeof names[i], "%s-%d.tokens", i % 2 ? "held-out" : "train", i / 2);
+        shards[i + 1] = names[i];
+    }
+    file_remove_leftovers(t->data->output, files);
+    file_remove_leftovers(inside(t, "data"), shards);
+    if (!t->resumes)
+        unlink(inside(t, "checkpoint.safetensors"));
+}
+
 static enum status prepare(struct train *t, struct error *error)
 {
-    enum status status = file_make_folders(inside(t, "data"), error);
-    if (t->data->resume)
-        file_remove_leftovers(t->data->output);
-    if (status == STATUS_OK && t->data->base)
-        status = model_load(t->data->base, true, &t->model, error);
+    enum status status = check_resume(t, error);
+    if (status == STATUS_OK)
+        status = t->data->base ? model_load(t->data->base, true, &t->model, error) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = file_make_folders(inside(t, "data"), error);
+    if (status == STATUS_OK)
+        status = file_lock_folder(t->data->output, &t->lock, error);
     if (status == STATUS_OK)
         status = get_tokenizer(t, error);
     if (status == STATUS_OK)
         status = make_model(t, error);
+    if (status == STATUS_OK)
+        clear_away(t);
     for (int i = 0; i < t->mixture.count && status == STATUS_OK; i++)
         status = get_shard(t, i, error);
     if (status == STATUS_OK)
         status = get_held(t, error);
+    if (status == STATUS_OK)
+        warn_no_held(t);
     int64_t context = t->model.decoder.config.context;
     t->mixture.window = t->shape->context < context ? t->shape->context : context;
     t->mixture.seed = (uint64_t)t->cli->common->seed;
@@ -467,7 +544,7 @@ static enum status run_training(struct train *t, struct error *error)
         status = training_create(training, error);
     if (status != STATUS_OK)
         return status;
-    if (t->data->resume && file_exists(training->checkpoint)) {
+    if (t->resumes) {
         status = training_resume(training, error);
         if (status == STATUS_OK)
             cli_say(t->cli, "going on from step %lld of %lld", (long long)training->step,
@@ -476,8 +553,8 @@ static enum status run_training(struct train *t, struct error *error)
     if (status == STATUS_OK)
         status = training_run(training, error);
     if (status == STATUS_INTERRUPTED)
-        error_set(error, status, "stopped at step %lld; go on with the same command and --resume",
-                  (long long)training->step);
+        error_set(error, status, "stopped at step %lld; the same command%s goes on from there",
+                  (long long)training->step, t->cli->parent ? "" : " with --resume");
     else if (status == STATUS_OK)
         status = model_save_folder(&t->model, t->data->output, error);
     double seconds = training->seconds > 0 ? training->seconds : 1;
@@ -509,24 +586,62 @@ static void conclude(struct train *t)
             t->data->output);
 }
 
+/* Options that say the same thing twice, or what something else decides. */
+static enum status check_contradictions(const struct train *t, struct error *error)
+{
+    const struct option_set *set = &t->cli->options;
+    const char *const of_base[] = {"family",   "layers", "width", "heads",
+                                   "kv-heads", "hidden", "tied",  NULL};
+    int budgets = (t->run->steps > 0) + (t->run->tokens > 0) + (t->run->minutes > 0);
+    if (budgets != 1)
+        return error_set(error, STATUS_USAGE,
+                         "train: give one of --steps, --tokens and --minutes%s",
+                         budgets > 1 ? ", not several" : "");
+    for (int i = 0; t->data->base && of_base[i]; i++)
+        if (option_given(set, of_base[i]))
+            return error_set(error, STATUS_USAGE,
+                             "train: --%s is decided by --base, give one of the two", of_base[i]);
+    if (option_given(set, "vocabulary") && (t->data->tokenizer || t->data->base))
+        return error_set(error, STATUS_USAGE,
+                         "train: --vocabulary is decided by --%s, give one of the two",
+                         t->data->tokenizer ? "tokenizer" : "base");
+    if (option_given(set, "held-out") && t->data->held.count > 0)
+        return error_set(error, STATUS_USAGE, "train: give --held or --held-out, not both");
+    if (t->shape->width % t->shape->heads != 0)
+        return error_set(error, STATUS_USAGE, "train: width %lld is no multiple of %lld heads",
+                         (long long)t->shape->width, (long long)t->shape->heads);
+    return STATUS_OK;
+}
+
+/* Before the output folder is made, which would then be in the way of the next try. */
+static enum status check_sources(const struct train *t, struct error *error)
+{
+    for (int i = 0; i < t->mixture.count; i++)
+        if (!file_exists(t->names[i]))
+            return error_set_errno(error, errno, "%s", t->names[i]);
+    for (int64_t i = 0; i < t->data->held.count; i++)
+        if (!file_exists(t->data->held.items[i]))
+            return error_set_errno(error, errno, "%s", t->data->held.items[i]);
+    if (t->data->tokenizer && !file_exists(t->data->tokenizer))
+        return error_set_errno(error, errno, "%s", t->data->tokenizer);
+    return STATUS_OK;
+}
+
 static enum status run(struct cli *cli, struct error *error)
 {
     struct train t = {.cli = cli,
                       .data = cli_values(cli, 0),
                       .shape = cli_values(cli, 1),
-                      .run = cli_values(cli, 2)};
+                      .run = cli_values(cli, 2),
+                      .lock = -1};
     t.model.tokenizer.bos = t.model.tokenizer.eos = -1;
-    int budgets = (t.run->steps > 0) + (t.run->tokens > 0) + (t.run->minutes > 0);
-    if (budgets != 1)
-        return error_set(error, STATUS_USAGE,
-                         "train: give one of --steps, --tokens and --minutes%s",
-                         budgets > 1 ? ", not several" : "");
-    if (t.shape->width % t.shape->heads != 0)
-        return error_set(error, STATUS_USAGE, "train: width %lld is no multiple of %lld heads",
-                         (long long)t.shape->width, (long long)t.shape->heads);
-    enum status status = parse_sources(&t, error);
+    enum status status = check_contradictions(&t, error);
+    if (status == STATUS_OK)
+        status = parse_sources(&t, error);
     if (status == STATUS_OK && (!t.data->resume || !t.data->output))
         status = cli_check_output(cli, t.data->output, error);
+    if (status == STATUS_OK)
+        status = check_sources(&t, error);
     if (status == STATUS_OK)
         status = compute_create((int)cli->common->threads,
                                 strcmp(t.run->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32,
@@ -534,6 +649,9 @@ static enum status run(struct cli *cli, struct error *error)
     if (status != STATUS_OK)
         return status;
     status = prepare(&t, error);
+    if (status == STATUS_INTERRUPTED)
+        error_set(error, status, "stopped before the first step; the same command%s goes on",
+                  cli->parent ? "" : " with --resume");
     if (status == STATUS_OK)
         status = run_training(&t, error);
     if (status == STATUS_OK)
@@ -542,6 +660,8 @@ static enum status run(struct cli *cli, struct error *error)
         shard_close(&t.mixture.sources[i].shard);
     for (int i = 0; i < t.held_count; i++)
         shard_close(&t.held[i]);
+    if (t.lock >= 0)
+        close(t.lock);
     free(t.settings);
     model_free(&t.model);
     compute_free(&t.compute);

@@ -194,6 +194,11 @@ static enum status read_json_line(struct corpus *corpus, struct error *error)
         return STATUS_OK;
     }
     corpus->line++;
+    if (corpus->line == 1 && length >= 3 && length != SIZE_MAX &&
+        memcmp(corpus->bytes.data + offset, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+        offset += 3;
+        length -= 3;
+    }
     if (length == SIZE_MAX)
         add_record(corpus, offset, 0, CORPUS_TOO_LONG);
     else if (length > 0)
@@ -348,6 +353,8 @@ enum status corpus_next(struct corpus *corpus, struct thread_pool *pool,
     *count = 0;
     while (*count == 0) {
         corpus->record_count = 0;
+        if (corpus->options.stop && *corpus->options.stop)
+            return error_set(error, STATUS_INTERRUPTED, "stopped while reading text");
         if ((size_t)corpus->file >= corpus->files.count)
             return STATUS_OK;
         enum status status = read_batch(corpus, error);

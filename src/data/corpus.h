@@ -4,6 +4,7 @@
 #ifndef DATA_CORPUS_H
 #define DATA_CORPUS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,8 @@
 struct corpus_options {
     const char *field; /* of JSON records; NULL: "text" */
     bool strict;       /* a bad record is an error */
+    const volatile sig_atomic_t
+        *stop; /* not 0: reading ends with STATUS_INTERRUPTED; NULL: never */
 };
 
 enum corpus_problem {

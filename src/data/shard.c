@@ -142,7 +142,8 @@ enum status shard_writer_close(struct shard_writer *writer, struct error *error)
     const char zeros[8] = {0};
     size_t ids = (size_t)writer->tokens * (size_t)writer->id_bytes;
     fwrite(zeros, 1, (8 - ids % 8) % 8, stream);
-    fwrite(writer->ends, sizeof *writer->ends, (size_t)writer->documents, stream);
+    if (writer->documents > 0)
+        fwrite(writer->ends, sizeof *writer->ends, (size_t)writer->documents, stream);
     unsigned char header[HEADER] = "ADZETOK1";
     uint32_t small[2] = {(uint32_t)writer->vocabulary, (uint32_t)writer->id_bytes};
     uint64_t large[4] = {(uint64_t)writer->tokens, (uint64_t)writer->documents,

@@ -603,28 +603,47 @@ static bool survives(const json_t *root, const struct decoder_config *config)
     return model_configs_agree(config, &again);
 }
 
-enum status huggingface_write_config(const struct decoder_config *config, const char *path,
-                                     struct error *error)
+/* config.json as an object; fails when the family has no class, or its files cannot say this. */
+static enum status make_config(const struct decoder_config *config, const char *path,
+                               json_t **result, struct error *error)
 {
     const struct family *family = family_by_name(config->family);
-    json_t *root = !family                             ? NULL
-                   : strcmp(family->name, "gpt2") == 0 ? gpt2_config(config)
-                                                       : common_config(config);
-    if (!root)
+    *result = NULL;
+    if (!family)
         return error_set(error, STATUS_FAILED, "%s: family '%s' has no Hugging Face class", path,
                          config->family);
+    json_t *root = strcmp(family->name, "gpt2") == 0 ? gpt2_config(config) : common_config(config);
     json_object_set_new(root, "architectures", json_pack("[s]", family->class_name));
     set_text(root, "model_type", family->model_type);
     json_object_set_new(root, "tie_word_embeddings", json_boolean(config->tied));
     set_text(root, "torch_dtype", "float32");
     json_object_set_new(root, "bos_token_id", token_or_null(config->bos_token));
     json_object_set_new(root, "eos_token_id", token_or_null(config->eos_token));
-    if (survives(root, config))
-        return huggingface_write_json(root, path, error);
+    if (survives(root, config)) {
+        *result = root;
+        return STATUS_OK;
+    }
     json_decref(root);
     return error_set(error, STATUS_FAILED,
                      "%s: this mixture of options cannot be written as a %s model", path,
                      family->class_name);
+}
+
+enum status huggingface_check_config(const struct decoder_config *config, const char *path,
+                                     struct error *error)
+{
+    json_t *root;
+    enum status status = make_config(config, path, &root, error);
+    json_decref(root);
+    return status;
+}
+
+enum status huggingface_write_config(const struct decoder_config *config, const char *path,
+                                     struct error *error)
+{
+    json_t *root;
+    enum status status = make_config(config, path, &root, error);
+    return status == STATUS_OK ? huggingface_write_json(root, path, error) : status;
 }
 
 enum status huggingface_write_generation(const struct decoder_config *config, const char *path,

@@ -40,6 +40,9 @@ enum status model_save_gguf(const struct model *model, const char *path,
 /* Configuration from and to config.json; `path` is for messages. */
 enum status huggingface_read_config(const char *path, struct decoder_config *config,
                                     struct error *error);
+/* Whether huggingface_write_config can write this configuration: to know before a training. */
+enum status huggingface_check_config(const struct decoder_config *config, const char *path,
+                                     struct error *error);
 enum status huggingface_write_config(const struct decoder_config *config, const char *path,
                                      struct error *error);
 /* Configuration and tokenizer from GGUF's keys. */

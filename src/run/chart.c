@@ -38,12 +38,17 @@ void chart_escape(struct buffer *out, const char *text)
     }
 }
 
-static void point_at(const json_t *points, size_t i, double *x, double *y)
+/* False for a value that is no number, which the ledger keeps as null. */
+static bool point_at(const json_t *points, size_t i, double *x, double *y)
 {
+    const json_t *value = json_array_get(json_array_get(points, i), 1);
     *x = json_number_value(json_array_get(json_array_get(points, i), 0));
-    *y = json_number_value(json_array_get(json_array_get(points, i), 1));
+    *y = json_number_value(value);
+    return json_is_number(value);
 }
 
+/* The first tenth of a curve, where a loss falls steeply, does not decide about the height: it
+ * comes in from above. */
 static struct range find_range(const struct chart_series *series, int count)
 {
     struct range r = {INFINITY, -INFINITY, INFINITY, -INFINITY};
@@ -51,7 +56,8 @@ static struct range find_range(const struct chart_series *series, int count)
         size_t points = json_array_size(series[s].points);
         for (size_t i = 0; i < points; i++) {
             double x, y;
-            point_at(series[s].points, i, &x, &y);
+            if (!point_at(series[s].points, i, &x, &y))
+                continue;
             r.x_low = fmin(r.x_low, x);
             r.x_high = fmax(r.x_high, x);
             if (points > 20 && i < points / 10)
@@ -60,9 +66,10 @@ static struct range find_range(const struct chart_series *series, int count)
             r.y_high = fmax(r.y_high, y);
         }
     }
-    if (!(r.y_high > r.y_low)) {
-        r.y_low -= 0.5;
-        r.y_high += 0.5;
+    if (!(r.y_high - r.y_low > 1e-9 * fabs(r.y_high))) { /* hardly a range: all the same value */
+        double room = fmax(0.5, 0.1 * fabs(r.y_high));
+        r.y_low -= room;
+        r.y_high += room;
     }
     if (!(r.x_high > r.x_low))
         r.x_high = r.x_low + 1;
@@ -80,7 +87,7 @@ static double place_x(const struct range *r, double x)
 static double place_y(const struct range *r, double y)
 {
     double share = (y - r->y_low) / (r->y_high - r->y_low);
-    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    share = share < -1 ? -1 : share > 10 ? 10 : share; /* the chart's edge cuts what is outside */
     return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP);
 }
 
@@ -130,18 +137,25 @@ void chart_lines(struct buffer *out, const struct chart_series *series, int coun
     struct range range = find_range(series, count);
     buffer_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n", WIDTH, HEIGHT);
     draw_axes(out, &range, x_title, y_title);
+    buffer_printf(out,
+                  "<svg x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" viewBox=\"%.0f %.0f "
+                  "%.0f %.0f\">\n",
+                  LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP, LEFT, TOP,
+                  WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP);
     for (int s = 0; s < count; s++) {
         size_t points = json_array_size(series[s].points);
         buffer_printf(out, "<polyline class=\"s%d%s\" points=\"", series[s].color,
                       series[s].dashed ? " dashed" : "");
         for (size_t i = 0; i < points; i++) {
             double x, y;
-            point_at(series[s].points, i, &x, &y);
-            buffer_printf(out, "%.1f,%.1f ", place_x(&range, x), place_y(&range, y));
+            if (!point_at(series[s].points, i, &x, &y))
+                continue;
+            for (int times = points == 1 ? 2 : 1; times > 0; times--) /* twice: a dot is seen */
+                buffer_printf(out, "%.1f,%.1f ", place_x(&range, x), place_y(&range, y));
         }
         buffer_add_text(out, "\"/>\n");
     }
-    buffer_add_text(out, "</svg>\n<p class=\"legend\">");
+    buffer_add_text(out, "</svg>\n</svg>\n<p class=\"legend\">");
     for (int s = 0; s < count; s++) {
         buffer_printf(out, "<span class=\"k%d%s\"></span>", series[s].color,
                       series[s].dashed ? " dashed" : "");

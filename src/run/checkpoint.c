@@ -58,9 +58,9 @@ static enum status read_array(const struct safetensors *file, const char *name, 
     return STATUS_OK;
 }
 
-/* Names the first setting that differs. */
-static enum status settings_differ(const struct safetensors *file, const char *ours,
-                                   struct error *error)
+/* Names the first of our settings that differs from the file's. */
+static enum status compare_settings(const struct safetensors *file, const char *ours,
+                                    struct error *error)
 {
     json_t *before = json_loads(text_of(file, "settings"), 0, NULL);
     json_t *after = json_loads(ours ? ours : "", 0, NULL);
@@ -80,28 +80,51 @@ static enum status settings_differ(const struct safetensors *file, const char *o
         free(is);
         break;
     }
-    if (status == STATUS_OK)
-        status = error_set(error, STATUS_USAGE, "%s: the run was started with other settings",
-                           file->path);
     json_decref(before);
     json_decref(after);
+    return status;
+}
+
+static enum status check_format(const struct safetensors *file, struct error *error)
+{
+    if (strcmp(text_of(file, "format"), "adze checkpoint 1") != 0)
+        return error_set(error, STATUS_FAILED, "%s: not a checkpoint", file->path);
+    return STATUS_OK;
+}
+
+enum status training_checkpoint_fits(const char *path, const char *settings, struct error *error)
+{
+    struct safetensors file;
+    enum status status = safetensors_open(path, &file, error);
+    if (status != STATUS_OK)
+        return status;
+    status = check_format(&file, error);
+    if (status == STATUS_OK)
+        status = compare_settings(&file, settings, error);
+    safetensors_close(&file);
     return status;
 }
 
 static enum status restore(struct training *t, const struct safetensors *file, struct error *error)
 {
     struct parameters *p = &t->model->decoder.parameters;
-    if (strcmp(text_of(file, "format"), "adze checkpoint 1") != 0)
-        return error_set(error, STATUS_FAILED, "%s: not a checkpoint", file->path);
-    if (t->options.settings && strcmp(text_of(file, "settings"), t->options.settings) != 0)
-        return settings_differ(file, t->options.settings, error);
+    enum status status = check_format(file, error);
+    if (status == STATUS_OK && t->options.settings &&
+        strcmp(text_of(file, "settings"), t->options.settings) != 0) {
+        status = compare_settings(file, t->options.settings, error);
+        if (status == STATUS_OK)
+            status = error_set(error, STATUS_USAGE, "%s: the run was started with other settings",
+                               file->path);
+    }
+    if (status != STATUS_OK)
+        return status;
     char *end;
     long long step = strtoll(text_of(file, "step"), &end, 10);
     long long total = strtoll(text_of(file, "total_steps"), NULL, 10);
     if (end == text_of(file, "step") || step < 0 || total < step)
         return error_set(error, STATUS_FAILED, "%s: damaged: step %lld of %lld", file->path, step,
                          total);
-    enum status status = read_array(file, "values", p->values, p->total, error);
+    status = read_array(file, "values", p->values, p->total, error);
     if (status == STATUS_OK)
         status = read_array(file, "first", t->optimizer.first, p->total, error);
     if (status == STATUS_OK && t->optimizer.second)

@@ -49,7 +49,8 @@ static void add_row_losses(const struct rows *rows, const struct tokenizer *toke
 
 enum status evaluate_shard(struct decoder *decoder, const struct tokenizer *tokenizer,
                            struct tape *tape, const struct shard *shard, int64_t window,
-                           int64_t most_tokens, struct evaluation *result, struct error *error)
+                           int64_t most_tokens, const volatile sig_atomic_t *stop,
+                           struct evaluation *result, struct error *error)
 {
     *result = (struct evaluation){0};
     int64_t windows = mixture_window_count(shard, window), wanted = windows;
@@ -72,6 +73,8 @@ enum status evaluate_shard(struct decoder *decoder, const struct tokenizer *toke
                                      .scale = 1,
                                      .losses = rows.losses};
         tape_reset(tape);
+        if (status == STATUS_OK && stop && *stop)
+            status = error_set(error, STATUS_INTERRUPTED, "stopped while evaluating");
         if (status == STATUS_OK)
             decoder_loss(decoder, tape, &input, &target);
         if (status == STATUS_OK)

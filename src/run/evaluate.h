@@ -3,6 +3,7 @@
 #ifndef RUN_EVALUATE_H
 #define RUN_EVALUATE_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "data/shard.h"
@@ -19,10 +20,12 @@ struct evaluation {
 };
 
 /* Evaluates on windows of `window` tokens of the shard, at most `most_tokens` (0: all), spread
- * evenly over it. Uses the tape with recording off and leaves it reset. */
+ * evenly over it. Uses the tape with recording off and leaves it reset. When *stop (NULL: never) is
+ * not 0 it ends with STATUS_INTERRUPTED. */
 enum status evaluate_shard(struct decoder *decoder, const struct tokenizer *tokenizer,
                            struct tape *tape, const struct shard *shard, int64_t window,
-                           int64_t most_tokens, struct evaluation *result, struct error *error);
+                           int64_t most_tokens, const volatile sig_atomic_t *stop,
+                           struct evaluation *result, struct error *error);
 
 /* Fills in the averages from sums. */
 void evaluation_finish(struct evaluation *evaluation);

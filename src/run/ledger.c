@@ -6,14 +6,29 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 
+#define PENDING 256 /* figures kept back at most */
+
+struct figure {
+    int64_t run, step;
+    char name[64];
+    double value;
+};
+
+/* Figures are written in one transaction about once a second: a transaction waits for the disk
+ * several times, which took longer than the steps of a small model. */
 struct ledger {
     sqlite3 *db;
     char *path;
+    struct figure pending[PENDING];
+    int count;
+    double written; /* when, in seconds */
 };
 
 static const char schema[] =
@@ -30,6 +45,13 @@ static const char schema[] =
 static enum status failed(const struct ledger *l, struct error *error)
 {
     return error_set(error, STATUS_FAILED, "%s: ledger: %s", l->path, sqlite3_errmsg(l->db));
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 /* Binds values by a format: i int64_t, r double, t text (NULL allowed). */
@@ -62,10 +84,36 @@ static enum status execute(struct ledger *l, sqlite3_stmt *statement, struct err
     return status;
 }
 
+/* Writes the figures that have been kept back. */
+static enum status write_pending(struct ledger *l, struct error *error)
+{
+    int count = l->count;
+    l->count = 0;
+    l->written = now();
+    if (count == 0)
+        return STATUS_OK;
+    enum status status = execute(l, prepare(l, "BEGIN IMMEDIATE", ""), error);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        const struct figure *f = &l->pending[i];
+        status = execute(l,
+                         prepare(l, "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", "itir",
+                                 f->run, f->name, f->step, f->value),
+                         error);
+    }
+    if (status == STATUS_OK)
+        return execute(l, prepare(l, "COMMIT", ""), error);
+    execute(l, prepare(l, "ROLLBACK", ""), NULL);
+    return status;
+}
+
 /* Runs whose process is gone without a word are lost; process numbers are only valid on the same
  * boot, which is good enough for a hint. */
 static enum status mark_lost(struct ledger *l, struct error *error)
 {
+    if (sqlite3_db_readonly(l->db, "main") == 1)
+        return STATUS_OK; /* another's ledger, to be looked at */
     sqlite3_stmt *query = prepare(l, "SELECT id, process FROM runs WHERE status = 'running'", "");
     enum status status = query ? STATUS_OK : failed(l, error);
     while (query && sqlite3_step(query) == SQLITE_ROW && status == STATUS_OK) {
@@ -115,6 +163,7 @@ void ledger_close(struct ledger *l)
 {
     if (!l)
         return;
+    write_pending(l, NULL);
     sqlite3_close(l->db);
     free(l->path);
     free(l);
@@ -141,15 +190,21 @@ enum status ledger_begin(struct ledger *l, const char *command, const json_t *op
 enum status ledger_metric(struct ledger *l, int64_t run, const char *name, int64_t step,
                           double value, struct error *error)
 {
-    return execute(l,
-                   prepare(l, "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", "itir", run,
-                           name, step, value),
-                   error);
+    struct figure *f = &l->pending[l->count++];
+    *f = (struct figure){.run = run, .step = step, .value = value};
+    snprintf(f->name, sizeof f->name, "%s", name);
+    if (l->count == PENDING || now() - l->written >= 1)
+        return write_pending(l, error);
+    return STATUS_OK;
 }
 
-enum status ledger_forget_after(struct ledger *l, int64_t run, int64_t step, struct error *error)
+enum status ledger_take_over(struct ledger *l, int64_t before, int64_t run, struct error *error)
 {
-    return execute(l, prepare(l, "DELETE FROM metrics WHERE run = ? AND step > ?", "ii", run, step),
+    return execute(l,
+                   prepare(l,
+                           "INSERT OR IGNORE INTO metrics SELECT ?, name, step, value FROM metrics "
+                           "WHERE run = ? AND step >= 0",
+                           "ii", run, before),
                    error);
 }
 
@@ -165,8 +220,11 @@ enum status ledger_file(struct ledger *l, int64_t run, bool output, const char *
 enum status ledger_finish(struct ledger *l, int64_t run, const char *word, const json_t *result,
                           const char *message, struct error *error)
 {
+    enum status status = write_pending(l, error);
+    if (status != STATUS_OK)
+        return status;
     char *text = result ? json_dumps(result, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
-    enum status status =
+    status =
         execute(l,
                 prepare(l,
                         "UPDATE runs SET status = ?, finished = strftime('%Y-%m-%dT%H:%M:%SZ', "
@@ -203,7 +261,9 @@ enum status ledger_hash_path(const char *path, char hash[33], struct error *erro
         for (size_t i = 0; i < list.count && status == STATUS_OK; i++) {
             const char *name = list.paths[i] + strlen(path);
             XXH3_128bits_update(state, name, strlen(name) + 1);
-            status = hash_file(list.paths[i], state, error);
+            /* What cannot be read is counted as a bad record by whoever reads the folder. */
+            if (access(list.paths[i], R_OK) == 0)
+                status = hash_file(list.paths[i], state, error);
         }
         file_list_free(&list);
     } else {
@@ -255,6 +315,28 @@ enum status ledger_reusable(struct ledger *l, const char *key, int64_t *id, json
     return STATUS_OK;
 }
 
+enum status ledger_newest(struct ledger *l, const char *command, const char *output,
+                          const char *key, int64_t *id, bool *unfinished, struct error *error)
+{
+    *id = 0;
+    *unfinished = false;
+    sqlite3_stmt *query = prepare(l,
+                                  "SELECT id, key = ? AND status <> 'done' FROM runs WHERE command "
+                                  "= ? AND json_extract(options, '$.output') = ? ORDER BY id DESC "
+                                  "LIMIT 1",
+                                  "ttt", key, command, output);
+    if (!query)
+        return failed(l, error);
+    int code = sqlite3_step(query);
+    if (code == SQLITE_ROW) {
+        *id = sqlite3_column_int64(query, 0);
+        *unfinished = sqlite3_column_int(query, 1) != 0;
+    }
+    enum status status = code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : failed(l, error);
+    sqlite3_finalize(query);
+    return status;
+}
+
 /* Reading. */
 
 static json_t *json_of_text(const unsigned char *text)
@@ -288,9 +370,10 @@ static json_t *read_files(struct ledger *l, int64_t id, bool output)
     sqlite3_stmt *query = prepare(l, "SELECT path, hash FROM files WHERE run = ? AND output = ?",
                                   "ii", id, (int64_t)output);
     while (query && sqlite3_step(query) == SQLITE_ROW)
-        json_array_append_new(list, json_pack("{s:s,s:s}", "path",
-                                              (const char *)sqlite3_column_text(query, 0), "hash",
-                                              (const char *)sqlite3_column_text(query, 1)));
+        json_array_append_new(list,
+                              json_pack("{s:o,s:s}", "path",
+                                        json_name((const char *)sqlite3_column_text(query, 0)),
+                                        "hash", (const char *)sqlite3_column_text(query, 1)));
     sqlite3_finalize(query);
     return list;
 }
@@ -298,6 +381,9 @@ static json_t *read_files(struct ledger *l, int64_t id, bool output)
 enum status ledger_read(struct ledger *l, int64_t id, json_t **run, struct error *error)
 {
     *run = NULL;
+    enum status status = write_pending(l, error);
+    if (status != STATUS_OK)
+        return status;
     sqlite3_stmt *q = prepare(l,
                               "SELECT command, status, started, finished, seconds, seed, options, "
                               "result, error, parent FROM runs WHERE id = ?",
@@ -310,13 +396,13 @@ enum status ledger_read(struct ledger *l, int64_t id, json_t **run, struct error
     }
     const char *finished = (const char *)sqlite3_column_text(q, 3);
     const char *message = (const char *)sqlite3_column_text(q, 8);
-    *run = json_pack("{s:I,s:s,s:s,s:s,s:s?,s:f,s:I,s:o,s:o,s:s?,s:I,s:o,s:o,s:o}", "id",
+    *run = json_pack("{s:I,s:s,s:s,s:s,s:s?,s:f,s:I,s:o,s:o,s:o,s:I,s:o,s:o,s:o}", "id",
                      (json_int_t)id, "command", (const char *)sqlite3_column_text(q, 0), "status",
                      (const char *)sqlite3_column_text(q, 1), "started",
                      (const char *)sqlite3_column_text(q, 2), "finished", finished, "seconds",
                      sqlite3_column_double(q, 4), "seed", (json_int_t)sqlite3_column_int64(q, 5),
                      "options", json_of_text(sqlite3_column_text(q, 6)), "result",
-                     json_of_text(sqlite3_column_text(q, 7)), "error", message, "parent",
+                     json_of_text(sqlite3_column_text(q, 7)), "error", json_name(message), "parent",
                      (json_int_t)sqlite3_column_int64(q, 9), "inputs", read_files(l, id, false),
                      "outputs", read_files(l, id, true), "metrics", read_metrics(l, id));
     sqlite3_finalize(q);

@@ -28,12 +28,14 @@ struct ledger_run {
 enum status ledger_begin(struct ledger *ledger, const char *command, const json_t *options,
                          const char *key, int64_t seed, int64_t parent, int64_t *id,
                          struct error *error);
-/* One figure; step -1 for a result of the whole run. */
+/* One figure; step -1 for a result of the whole run. Written at the latest when another function of
+ * the ledger needs it, or a second later with the next figure; an error may be an earlier one's. */
 enum status ledger_metric(struct ledger *ledger, int64_t run, const char *name, int64_t step,
                           double value, struct error *error);
-/* Removes figures of steps beyond `step`, which a resumed run makes again. */
-enum status ledger_forget_after(struct ledger *ledger, int64_t run, int64_t step,
-                                struct error *error);
+/* Gives a run that goes on where run `before` was interrupted the figures of its steps, so that its
+ * curves begin at the beginning. Steps behind the last checkpoint are made, and recorded, again. */
+enum status ledger_take_over(struct ledger *ledger, int64_t before, int64_t run,
+                             struct error *error);
 /* A file or folder that went in or came out, with its hash ("" when unknown). */
 enum status ledger_file(struct ledger *ledger, int64_t run, bool output, const char *path,
                         const char *hash, struct error *error);
@@ -45,6 +47,12 @@ enum status ledger_finish(struct ledger *ledger, int64_t run, const char *status
  * *result is a new reference or NULL. */
 enum status ledger_reusable(struct ledger *ledger, const char *key, int64_t *id, json_t **result,
                             struct error *error);
+
+/* The newest run of `command` whose option --output is `output`; *id 0 when there is none.
+ * *unfinished says whether it had that key and did not come to its end, so that what it has left
+ * there can be gone on from. */
+enum status ledger_newest(struct ledger *ledger, const char *command, const char *output,
+                          const char *key, int64_t *id, bool *unfinished, struct error *error);
 
 /* Everything about one run: {id, command, status, started, finished, seconds, seed, options,
  * result, error, inputs, outputs, metrics: {name: [[step, value], ...]}}. New reference. */

@@ -31,7 +31,7 @@ static const char style[] =
     "background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem 1rem}"
     ".card b{display:block;font-size:1.45rem}.card span{color:var(--soft);font-size:.85rem}"
     "svg{width:100%;height:auto}svg text{font-size:12px;fill:var(--soft)}.grid{stroke:var(--line)}"
-    "polyline{fill:none;stroke-width:2}.dashed{stroke-dasharray:5 4}"
+    "polyline{fill:none;stroke-width:2;stroke-linecap:round}.dashed{stroke-dasharray:5 4}"
     ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}"
     ".legend span{display:inline-block;width:1.6em;height:0;border-top:3px solid;margin:0 .4em "
     ".25em "
@@ -128,8 +128,10 @@ static void write_cards(struct page *p)
     card(p, "model.bits_per_byte", bits, text,
          "bits per byte of the shipped model on held-out text");
     double gain = 100 * (1 - chosen.mean / random.mean);
-    snprintf(text, sizeof text, "%+.1f %%", gain);
-    card(p, "selection.gain_percent", gain, text, "fewer bits by selected instead of random text");
+    snprintf(text, sizeof text, "%.1f %%", fabs(gain));
+    card(p, "selection.gain_percent", gain, text,
+         gain < 0 ? "more bits by selected instead of random text: it did not help"
+                  : "fewer bits by selected instead of random text");
     double bytes = real_of(format, "file_bytes");
     snprintf(text, sizeof text, "%.1f MB", bytes / 1e6);
     card(p, "model.file_bytes", bytes, text, "model.gguf");
@@ -177,8 +179,8 @@ static void write_selection(struct page *p)
     buffer_printf(
         &p->out,
         "<h2>Does selecting help?</h2>\n<p>Small models of the same shape were trained on "
-        "%.0f tokens each, once on text that <b>",
-        real_of(first, "tokens"));
+        "%.2f million tokens each, once on text that <b>",
+        real_of(first, "tokens") / 1e6);
     escaped(p, text_of(p->result, "method"));
     buffer_add_text(&p->out,
                     "</b> selected from the pool and once on random text from the same pool, and "
@@ -222,7 +224,10 @@ static void write_formats(struct page *p)
         cell(p, figure, "%.0f", real_of(f, "tokens_per_second"));
         buffer_add_text(&p->out, "</tr>\n");
     }
-    buffer_add_text(&p->out, "</table>\n");
+    buffer_add_text(&p->out,
+                    "</table>\n<p class=\"soft\">Bits per weight are the mean over the whole "
+                    "model: with q4_0, embedding and output projection take 8 bits, which "
+                    "weighs most in small models. Tokens/s: of generation.</p>\n");
 }
 
 /* Curves of the comparison's runs; the runs' figures are read from the ledger and kept in `runs`
@@ -256,6 +261,16 @@ static void write_curves(struct page *p, json_t *runs)
     }
 }
 
+/* A figure's points without the result of the whole run, which has step -1. New reference. */
+static json_t *points_of_steps(const json_t *points)
+{
+    json_t *kept = json_array();
+    for (size_t i = 0; i < json_array_size(points); i++)
+        if (json_integer_value(json_array_get(json_array_get(points, i), 0)) >= 0)
+            json_array_append(kept, json_array_get(points, i));
+    return kept;
+}
+
 static void write_final_curve(struct page *p, json_t *runs)
 {
     json_t *run = NULL;
@@ -265,11 +280,7 @@ static void write_final_curve(struct page *p, json_t *runs)
         return;
     json_array_append_new(runs, run);
     const json_t *metrics = json_object_get(run, "metrics");
-    json_t *held = json_array(); /* without the result of the whole run, which has step -1 */
-    const json_t *points = json_object_get(metrics, "held-out loss");
-    for (size_t i = 0; i < json_array_size(points); i++)
-        if (json_integer_value(json_array_get(json_array_get(points, i), 0)) >= 0)
-            json_array_append(held, json_array_get(points, i));
+    json_t *held = points_of_steps(json_object_get(metrics, "held-out loss"));
     struct chart_series series[2] = {{"training text", json_object_get(metrics, "loss"), 0, false},
                                      {"held-out text of the domain", held, 2, false}};
     char text[256];
@@ -350,20 +361,42 @@ static void write_plain(struct page *p)
         buffer_add_text(&p->out, "<tr><td>");
         escaped(p, key);
         buffer_add_text(&p->out, "</td>");
-        cell(p, key, "%.6g", json_number_value(value));
+        double number = json_number_value(value);
+        cell(p, key, number == floor(number) && fabs(number) < 1e15 ? "%.0f" : "%.6g", number);
         buffer_add_text(&p->out, "</tr>\n");
     }
     buffer_add_text(&p->out, "</table>\n");
     json_object_foreach(json_object_get(p->run, "metrics"), key, value)
     {
-        struct chart_series series = {key, value, 0, false};
-        if (json_array_size(value) < 2)
-            continue;
-        buffer_add_text(&p->out, "<h2>");
-        escaped(p, key);
-        buffer_add_text(&p->out, "</h2>\n");
-        chart_lines(&p->out, &series, 1, "step", key);
+        json_t *points = points_of_steps(value);
+        struct chart_series series = {key, points, 0, false};
+        if (json_array_size(points) > 1) {
+            buffer_add_text(&p->out, "<h2>");
+            escaped(p, key);
+            buffer_add_text(&p->out, "</h2>\n");
+            chart_lines(&p->out, &series, 1, "step", key);
+        }
+        json_decref(points);
     }
+}
+
+/* "Made for the text in A, B, with what was chosen from C." */
+static void write_sources(struct page *p)
+{
+    const char *const names[] = {"domain", "pool"};
+    const char *const before[] = {"<p class=\"lead\">Made for the text in ",
+                                  ", with what was chosen from "};
+    for (int n = 0; n < 2; n++) {
+        const json_t *paths = json_object_get(json_object_get(p->run, "options"), names[n]);
+        buffer_add_text(&p->out, before[n]);
+        for (size_t i = 0; i < json_array_size(paths); i++) {
+            const char *path = json_string_value(json_array_get(paths, i));
+            buffer_add_text(&p->out, i > 0 ? ", <code>" : "<code>");
+            escaped(p, path ? path : "?");
+            buffer_add_text(&p->out, "</code>");
+        }
+    }
+    buffer_add_text(&p->out, ".</p>\n");
 }
 
 static void write_page(struct page *p)
@@ -382,9 +415,13 @@ static void write_page(struct page *p)
         escaped(p, text_of(p->run, "command"));
         buffer_add_text(&p->out, "</h1>\n");
     }
-    buffer_printf(&p->out, "<p class=\"soft\">Run %.0f, started %s, on %s (%s), %d cores.</p>\n",
-                  real_of(p->run, "id"), text_of(p->run, "started"), cpu.name, cpu_describe(&cpu),
-                  thread_cores());
+    const char *started = text_of(p->run, "started"); /* 2026-01-31T12:34:56Z */
+    if (adapted)
+        write_sources(p);
+    buffer_printf(&p->out,
+                  "<p class=\"soft\">Run %.0f, started %.10s %.5s UTC, on %s (%s), %d cores.</p>\n",
+                  real_of(p->run, "id"), started, strlen(started) > 11 ? started + 11 : "",
+                  cpu.name, cpu_describe(&cpu), thread_cores());
     if (adapted) {
         write_cards(p);
         write_selection(p);

@@ -173,8 +173,9 @@ static enum status evaluate_now(struct training *t, struct error *error)
     enum status status = STATUS_OK;
     for (int i = 0; i < t->held_count && status == STATUS_OK; i++) {
         struct evaluation part;
-        status = evaluate_shard(&t->model->decoder, tokenizer, &t->tape, &t->held_out[i],
-                                t->options.window, t->options.evaluate_tokens, &part, error);
+        status =
+            evaluate_shard(&t->model->decoder, tokenizer, &t->tape, &t->held_out[i],
+                           t->options.window, t->options.evaluate_tokens, t->stop, &part, error);
         sum.nats += part.nats;
         sum.tokens += part.tokens;
         sum.bytes += part.bytes;
@@ -227,6 +228,21 @@ static enum status one_step(struct training *t, double *smoothed, struct error *
     return STATUS_OK;
 }
 
+/* Whether the model is to be evaluated after the step just done, which is not the last. */
+static bool evaluation_due(const struct training *t)
+{
+    return t->step > 0 && t->step < t->total_steps && t->options.evaluate_every > 0 &&
+           t->step % t->options.evaluate_every == 0;
+}
+
+static enum status stop_here(struct training *t, struct error *error)
+{
+    enum status status = t->checkpoint ? training_checkpoint(t, error) : STATUS_OK;
+    return status == STATUS_OK
+               ? error_set(error, STATUS_INTERRUPTED, "stopped at step %lld", (long long)t->step)
+               : status;
+}
+
 enum status training_run(struct training *t, struct error *error)
 {
     enum status status = STATUS_OK;
@@ -234,19 +250,17 @@ enum status training_run(struct training *t, struct error *error)
         status = plan_minutes(t, error);
     set_schedule(t);
     double smoothed = 0, saved = now();
+    if (status == STATUS_OK && evaluation_due(t)) /* resumed where an evaluation was stopped */
+        status = evaluate_now(t, error);
     while (status == STATUS_OK && t->step < t->total_steps) {
-        if (t->stop && *t->stop) {
-            if (t->checkpoint)
-                status = training_checkpoint(t, error);
-            return status == STATUS_OK ? error_set(error, STATUS_INTERRUPTED,
-                                                   "stopped at step %lld", (long long)t->step)
-                                       : status;
-        }
+        if (t->stop && *t->stop)
+            return stop_here(t, error);
         status = one_step(t, &smoothed, error);
         bool last = t->step == t->total_steps;
-        if (status == STATUS_OK && !last && t->options.evaluate_every > 0 &&
-            t->step % t->options.evaluate_every == 0)
+        if (status == STATUS_OK && evaluation_due(t))
             status = evaluate_now(t, error);
+        if (status == STATUS_INTERRUPTED)
+            return stop_here(t, error);
         if (status == STATUS_OK && t->checkpoint &&
             (last || now() - saved >= t->options.checkpoint_seconds)) {
             status = training_checkpoint(t, error);

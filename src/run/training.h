@@ -71,6 +71,10 @@ int64_t training_memory(const struct decoder_config *config, const struct traini
 enum status training_create(struct training *training, struct error *error);
 void training_free(struct training *training);
 
+/* Whether a checkpoint may be continued with these settings (JSON, as in training_options; those
+ * that are not named here are not compared): to know before anything beside it is touched. */
+enum status training_checkpoint_fits(const char *path, const char *settings, struct error *error);
+
 /* Continues from the checkpoint; fails when its settings differ. */
 enum status training_resume(struct training *training, struct error *error);
 

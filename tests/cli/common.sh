@@ -21,7 +21,7 @@ expect() {
     "$@" >out.txt 2>err.txt
     got=$?
     [ $got = "$code" ] || fail "$* ended with $got, not $code: $(cat err.txt)"
-    grep -qE "$pattern" err.txt || fail "$* said: $(cat err.txt); wanted: $pattern"
+    grep -qE -e "$pattern" err.txt || fail "$* said: $(cat err.txt); wanted: $pattern"
     [ "$(grep -c '^adze: ' err.txt)" = 1 ] || [ "$code" = 0 ] || fail "$* said more than one line"
 }
 
@@ -45,6 +45,19 @@ make_corpus() {
     mkdir -p corpus
     for i in $(seq 40); do
         sentences 60 "$i" >"corpus/$i.txt"
+    done
+}
+
+# For adapt: a pool of two kinds of text, a domain of either kind.
+make_domains() {
+    mkdir -p pool/words pool/numbers domain other
+    for i in $(seq 60); do
+        sentences 80 "$i" >"pool/words/$i.txt"
+        seq -s ' ' $((i * 100)) $((i * 100 + 400)) | fold -s -w 70 >"pool/numbers/$i.txt"
+    done
+    for i in $(seq 30); do
+        sentences 80 "$((i + 100))" >"domain/$i.txt"
+        seq -s ' ' $((i * 90 + 7)) $((i * 90 + 400)) | fold -s -w 70 >"other/$i.txt"
     done
 }
 

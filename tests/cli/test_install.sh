@@ -19,6 +19,14 @@ done
 [ "$(ls root/share/man/man1 | wc -l)" -ge 20 ] || fail "manual pages are missing"
 bash -n root/share/bash-completion/completions/adze || fail "bash completion"
 grep -q -- '--evaluate-every' root/share/bash-completion/completions/adze || fail "completion"
+complete() { # the words that bash offers behind these
+    bash -c '. root/share/bash-completion/completions/adze
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _adze; echo "${COMPREPLY[@]}"' bash "$@"
+}
+complete adze tokenizer t | grep -qw train || fail "completion of a second word"
+complete adze tokenizer encode --ou | grep -qw -- --output || fail "completion of two words"
+complete adze runs --js | grep -qw -- --json || fail "completion of one word"
+complete adze runs export --fo | grep -qw -- --format || fail "completion of a longer command"
 for command in $("$adze" --help | awk '/^  [a-z]/ { print $1 }' | sort -u); do
     lines=$("$adze" $command --help 2>/dev/null | wc -l)
     [ "$lines" -gt 5 ] || [ $command = tokenizer ] || [ $command = adze ] || fail "$command --help: $lines lines"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "methods/select/dsir.h"
 #include "methods/select/random.h"
 
@@ -47,22 +48,11 @@ static int by_index(const void *a, const void *b)
 static enum status write_document(FILE *out, const struct document *document, double score,
                                   struct error *error)
 {
-    /* Bytes that are no UTF-8 cannot stand in JSON: they become U+FFFD. */
-    json_t *text = json_stringn(document->text, document->length);
-    struct buffer repaired = {0};
-    if (!text) {
-        for (size_t i = 0; i < document->length; i++) {
-            unsigned char c = (unsigned char)document->text[i];
-            buffer_add(&repaired, c < 0x80 ? &document->text[i] : "\xef\xbf\xbd", c < 0x80 ? 1 : 3);
-        }
-        text = json_stringn(repaired.data ? repaired.data : "", repaired.length);
-    }
-    json_t *line = json_pack("{s:o,s:I,s:f}", "text", text, "index", (json_int_t)document->index,
-                             "score", score);
+    json_t *line = json_pack("{s:o,s:I,s:f}", "text", json_text(document->text, document->length),
+                             "index", (json_int_t)document->index, "score", score);
     int failed = !line || json_dumpf(line, out, JSON_COMPACT) != 0;
     fputc('\n', out);
     json_decref(line);
-    buffer_free(&repaired);
     return failed && !ferror(out) ? error_no_memory(error, document->length) : STATUS_OK;
 }
 
