@@ -33,7 +33,7 @@ static const float *stored_row(const struct compute *compute, const struct gemm_
                                int64_t row, int64_t begin, int64_t count, float *space)
 {
     if (b->unpack) {
-        b->unpack(b->context, row, begin, count, space);
+        b->unpack(compute, b->context, row, begin, count, space);
         return space;
     }
     if (b->type == GEMM_F32)

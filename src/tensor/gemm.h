@@ -21,7 +21,8 @@ struct gemm_matrix {
     int64_t stride;
     bool transposed; /* stored as (N, K) instead of (K, N) */
     /* Writes values [begin, begin + count) of a stored row as f32. */
-    void (*unpack)(const void *context, int64_t row, int64_t begin, int64_t count, float *out);
+    void (*unpack)(const struct compute *compute, const void *context, int64_t row, int64_t begin,
+                   int64_t count, float *out);
     const void *context;
 };
 

@@ -91,7 +91,7 @@ static void threads_do_not_change_a_bit(void **state)
         free(c[i]);
 }
 
-static void unpack_halves(const void *context, int64_t row, int64_t begin, int64_t count,
+static void unpack_halves(const struct compute *compute, const void *context, int64_t row, int64_t begin, int64_t count,
                           float *out)
 {
     const uint16_t *from = (const uint16_t *)context + row * 70 + begin;
