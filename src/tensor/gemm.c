@@ -234,13 +234,23 @@ static void gemm_empty(const struct gemm_call *call)
                 (call->bias ? call->bias[j] : 0.0f);
 }
 
+/* MATMUL_INT8 makes large products over 16-bit weights in bfloat16 where that is faster. */
+static bool rounds_to_bfloat(const struct compute *compute, const struct gemm_call *call)
+{
+    if (compute->precision != MATMUL_INT8)
+        return compute->precision == MATMUL_BF16;
+    return compute->cpu.bf16 && call->m > SMALL_ROWS && call->b.type != GEMM_F32 && !call->b.unpack;
+}
+
 void gemm(const struct compute *compute, const struct gemm_call *call)
 {
     if (call->k == 0) {
         gemm_empty(call);
         return;
     }
-    bool rounded = compute->precision == MATMUL_BF16;
+    if (compute->precision == MATMUL_INT8 && call->b.multiply && call->b.multiply(compute, call))
+        return;
+    bool rounded = rounds_to_bfloat(compute, call);
     if (call->m <= SMALL_ROWS && call->b.transposed && !call->a_transposed && !rounded) {
         struct dot_job dots = {compute, call};
         /* A piece must be worth the hand-over: some 10 us. */

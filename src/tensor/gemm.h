@@ -11,6 +11,8 @@
 
 #define GEMM_PANEL_BYTES ((size_t)GEMM_DEPTH * 2048 * 4)
 
+struct gemm_call;
+
 enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 };
 
 /* A right-hand operand as it is stored: rows of `stride` values, of the given type; or, when
@@ -24,6 +26,9 @@ struct gemm_matrix {
     void (*unpack)(const struct compute *compute, const void *context, int64_t row, int64_t begin,
                    int64_t count, float *out);
     const void *context;
+    /* Computes a call whose b this is in a way of its own, used with MATMUL_INT8; false when it
+     * cannot. NULL: there is none. */
+    bool (*multiply)(const struct compute *compute, const struct gemm_call *call);
 };
 
 /* C (m, n) = A (m, k) B (k, n) + add + bias. */

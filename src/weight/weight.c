@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "weight/formats.h"
+#include "weight/int8_product.h"
 
 const struct weight_format *const weight_formats[] = {
     &weight_f32,  &weight_f16,  &weight_bf16, &weight_q8_0, &weight_q4_0,
@@ -99,6 +100,7 @@ struct gemm_matrix weight_matrix(const struct weight *weight, bool transposed)
         matrix.data = weight->data;
     } else {
         matrix.unpack = unpack_for_gemm;
+        matrix.multiply = int8_product;
         matrix.context = weight;
     }
     return matrix;
