@@ -15,6 +15,7 @@
 typedef int32_t lanes_i32 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t lanes_u32 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float lanes_f32 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#define PREFETCH_FAR 8192
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE lanes_i32 zero_i32(void)
@@ -69,7 +70,15 @@ INLINE lanes_f32 to_float(lanes_i32 value)
 /* Byte i of each lane becomes 16 where bit i is set, of bits 0 to 3. */
 INLINE lanes_i32 spread_bits(lanes_i32 bits)
 {
+#if LANES == 16
+    const __m512i table =
+        _mm512_setr_epi32(0x00000000, 0x00000010, 0x00001000, 0x00001010, 0x00100000, 0x00100010,
+                          0x00101000, 0x00101010, 0x10000000, 0x10000010, 0x10001000, 0x10001010,
+                          0x10100000, 0x10100010, 0x10101000, 0x10101010);
+    return (lanes_i32)_mm512_permutexvar_epi32((__m512i)bits, table);
+#else
     return (((bits & 15) * 0x00204081) & 0x01010101) << 4;
+#endif
 }
 
 /* sum + a b, rounded once where the processor can; said outright, so that every kernel does the
@@ -87,6 +96,19 @@ INLINE lanes_f32 add_product(lanes_f32 sum, lanes_f32 a, lanes_f32 b)
 #else
     return sum + a * b;
 #endif
+}
+
+/* Prefetches a share of the lines that `bytes` bytes from `at` on lie in: part `part` of `parts`.
+ * Lines asked for all at once are dropped by a processor that is still waiting for others. Those
+ * PREFETCH_FAR beyond go into the outer cache, as the way from memory is longer than some groups of
+ * rows. */
+INLINE void prefetch_part(uintptr_t at, int64_t bytes, int part, int parts)
+{
+    int64_t lines = (bytes + 63) / 64;
+    for (int64_t line = lines * part / parts; line < lines * (part + 1) / parts; line++) {
+        __builtin_prefetch((const void *)(at + (uintptr_t)line * 64), 0, 3);
+        __builtin_prefetch((const void *)(at + (uintptr_t)line * 64 + PREFETCH_FAR), 0, 2);
+    }
 }
 
 #if LANES == 16

@@ -149,19 +149,25 @@ INLINE void step_codes(enum weight_code format, const unsigned char *at, int64_t
         }
 }
 
-/* A step's products with one row, times sub-scales. */
+/* A step's products with one row, times sub-scales. Meanwhile the block that lies ahead, when it is
+ * not 0, is prefetched. */
 INLINE lanes_i32 step_sum(enum weight_code format, const struct super_head *head, int step,
                           lanes_i32 (*codes)[4], const unsigned char *a,
-                          const unsigned char *starts)
+                          const unsigned char *starts, uintptr_t ahead)
 {
     const struct int8_layout layout = layouts[format];
     lanes_i32 sum = zero_i32(), dots = sum;
+#pragma GCC unroll 4
     for (int t = 0; t < 4; t++) {
         int group = group_of(format, step, t);
         if (layout.sub == 16 || t % 2 == 0)
             dots = layout.offset ? broadcast_i32(starts + 4 * group) : zero_i32();
-        for (int i = 0; i < 4; i++)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
             dots = dot(false, dots, codes[t][i], broadcast_i32(a + 16 * group + 4 * i));
+            if (ahead)
+                prefetch_part(ahead, super_bytes(format) * LANES, 16 * step + 4 * t + i, 64);
+        }
         if (layout.sub == 16 || t % 2 == 1)
             sum += dots * sub_scale(format, head, group * 16 / layout.sub);
     }
@@ -175,21 +181,19 @@ INLINE void few_super(enum weight_code format, int rows, const struct int8_few *
     const unsigned char *at = call->weights;
     uintptr_t ahead = (uintptr_t)at + (uintptr_t)(LANES * call->stride);
     lanes_f32 sums[INT8_FEW] = {0};
-    for (int64_t b = 0; b < blocks; b++, at += bytes) {
+    for (int64_t b = 0; b < blocks; b++, at += bytes, ahead += (uintptr_t)bytes * LANES) {
         struct super_head head;
         super_head(format, at, call->stride, &head);
         lanes_i32 integers[INT8_FEW] = {0};
 #pragma GCC unroll 4
         for (int step = 0; step < 4; step++) {
-            for (int64_t line = 0; line < bytes * LANES / 4; line += 64, ahead += 64)
-                __builtin_prefetch((const void *)ahead);
-            ahead -= (uintptr_t)((bytes * LANES / 4 + 63) / 64 * 64 - bytes * LANES / 4);
             lanes_i32 codes[4][4];
             step_codes(format, at, call->stride, step, codes);
             for (int r = 0; r < rows; r++) {
                 const unsigned char *row = call->rows + r * call->row_stride;
                 integers[r] += step_sum(format, &head, step, codes, row + 256 * b,
-                                        row + call->depth + 4 * blocks + 1024 / layout.sub * b);
+                                        row + call->depth + 4 * blocks + 1024 / layout.sub * b,
+                                        r == 0 ? ahead : 0);
             }
         }
         for (int r = 0; r < rows; r++) {

@@ -10,7 +10,9 @@
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
-#define CHUNK 16 /* blocks of 32 whose scales are collected together */
+#define CHUNK                                                                                      \
+    4 /* blocks of 32 whose scales are collected together: enough to have them in time, few enough \
+         not to wait for memory */
 
 static const struct int8_layout layouts[WEIGHT_CODES] = {
 #ifdef NATIVE_DOT
@@ -148,10 +150,7 @@ INLINE void few_short(enum weight_code format, int rows, const struct int8_few *
     for (int64_t first = 0; first < blocks; first += CHUNK) {
         int64_t count = blocks - first < CHUNK ? blocks - first : CHUNK;
         collect(format, at, call->stride, count, &heads);
-        for (int64_t b = 0; b < count; b++, at += bytes) {
-            for (int64_t line = 0; line < bytes * LANES; line += 64, ahead += 64)
-                __builtin_prefetch((const void *)ahead);
-            ahead -= (uintptr_t)((bytes * LANES + 63) / 64 * 64 - bytes * LANES);
+        for (int64_t b = 0; b < count; b++, at += bytes, ahead += (uintptr_t)bytes * LANES) {
             lanes_i32 codes[8], head = load_i32(heads.scales[b]);
             short_codes(format, at, call->stride, load_i32(heads.highs[b]), codes);
             lanes_f32 scale = widen_halves(head);
@@ -161,8 +160,12 @@ INLINE void few_short(enum weight_code format, int rows, const struct int8_few *
                 const unsigned char *a = row + 32 * (first + b);
                 const unsigned char *side = row + call->depth + 4 * (first + b);
                 lanes_i32 dots = layout.offset ? broadcast_i32(side + 4 * blocks) : zero_i32();
-                for (int i = 0; i < 8; i++)
+#pragma GCC unroll 8
+                for (int i = 0; i < 8; i++) {
                     dots = dot(layout.negative, dots, codes[i], broadcast_i32(a + 4 * i));
+                    if (r == 0)
+                        prefetch_part(ahead, bytes * LANES, i, 8);
+                }
                 sums[r] = add_product(sums[r], to_float(dots), scale * broadcast_f32(side));
                 if (layout.minima)
                     sums[r] = add_product(sums[r], minimum, broadcast_f32(side + 4 * blocks));
