@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "methods/shrink/rtn.h"
 #include "weight/formats.h"
 
 struct convert_options {
@@ -14,7 +15,7 @@ static const struct option convert_table[] = {
     {"output", 'o', OPTION_PATH, offsetof(struct convert_options, output), NULL, 0, 0, NULL, "PATH",
      "FILE.gguf, or a folder for config.json and model.safetensors"},
     {"format", 'f', OPTION_CHOICE, offsetof(struct convert_options, format), "f32", 0, 0,
-     "f32|f16|bf16", NULL, "of f32 matrices in a GGUF file"},
+     "f32|" MIX_NAMES, NULL, "of the matrices in a GGUF file; f32: as they are"},
     {.name = NULL},
 };
 
@@ -28,10 +29,19 @@ static enum status run_convert(struct cli *cli, struct error *error)
     if (status != STATUS_OK)
         return status;
     size_t length = strlen(o->output);
-    if (length > 5 && strcmp(o->output + length - 5, ".gguf") == 0)
-        status = model_save_gguf(&loaded.model, o->output, weight_format_by_name(o->format), "adze",
-                                 error);
-    else
+    bool gguf = length > 5 && strcmp(o->output + length - 5, ".gguf") == 0;
+    const struct weight_format *format = weight_format_by_name(o->format);
+    bool packs = !format || format->block > 1;
+    struct shrink_result shrunk;
+    if (packs && !gguf)
+        status =
+            error_set(error, STATUS_USAGE, "--format %s needs an output named *.gguf", o->format);
+    else if (packs)
+        status =
+            rtn_pack(&loaded.model, &loaded.compute, mix_by_name(o->format), NULL, &shrunk, error);
+    if (status == STATUS_OK && gguf)
+        status = model_save_gguf(&loaded.model, o->output, packs ? NULL : format, "adze", error);
+    else if (status == STATUS_OK)
         status = model_save_folder(&loaded.model, o->output, error);
     loaded_close(&loaded);
     if (status == STATUS_OK) {

@@ -5,6 +5,7 @@
 
 #include "file/families.h"
 #include "file/kinds.h"
+#include "model/mixes.h"
 #include "weight/formats.h"
 
 /* Reading. */
@@ -144,19 +145,27 @@ static void for_tensors(const struct save_plan *plan, bool data)
     }
 }
 
-/* llama.cpp's number for what most of the file consists of. */
+/* llama.cpp's number for a file whose matrices are stored as these are: that of the mix which gives
+ * the most of them their format. */
 static uint32_t file_type(const struct model *model, const struct weight_format *format)
 {
-    const struct weight_format *main = model->decoder.layers[0].down.weight->format;
-    if (main == &weight_f32 && format)
-        main = format;
-    if (main == &weight_f16)
-        return 1;
-    if (main == &weight_q4_0)
-        return 2;
-    if (main == &weight_q8_0)
-        return 7;
-    return main == &weight_bf16 ? 32 : 0;
+    const struct parameters *parameters = &model->decoder.parameters;
+    uint32_t best = 0;
+    int most = 0;
+    for (int m = 0; mixes[m].name; m++) {
+        int agreeing = 0;
+        for (int i = 0; i < parameters->count; i++) {
+            const struct parameter *p = &parameters->items[i];
+            if (p->rank > 1 && p->kind == PARAMETER_MATRIX)
+                agreeing +=
+                    stored_format(p, format) == mix_format(&mixes[m], &model->decoder.config, p);
+        }
+        if (agreeing > most) {
+            most = agreeing;
+            best = mixes[m].file_type;
+        }
+    }
+    return best;
 }
 
 /* The widest row, and the most outputs that a stored tensor of any group may have. */

@@ -16,6 +16,10 @@
 enum matmul_precision {
     MATMUL_F32,
     MATMUL_BF16, /* operands rounded to bfloat16, products accumulated in f32 */
+    /* As MATMUL_F32, but in products of rows with a quantized weight the rows are rounded to 8 bits
+     * in blocks, and in those of more than a few rows with a 16-bit weight to bfloat16 where the
+     * processor has it. */
+    MATMUL_INT8,
 };
 
 #define COMPUTE_SCRATCH_BYTES ((size_t)4 << 20)

@@ -33,7 +33,7 @@ static const float *stored_row(const struct compute *compute, const struct gemm_
                                int64_t row, int64_t begin, int64_t count, float *space)
 {
     if (b->unpack) {
-        b->unpack(b->context, row, begin, count, space);
+        b->unpack(compute, b->context, row, begin, count, space);
         return space;
     }
     if (b->type == GEMM_F32)
@@ -186,6 +186,26 @@ struct dot_job {
     const struct gemm_call *call;
 };
 
+/* Dot products of `count` values of m rows of A with a stored row of B. */
+static void stored_dots(const struct dot_job *job, int64_t row, int64_t begin, int64_t count,
+                        float *space, float *sums)
+{
+    const struct gemm_call *call = job->call;
+    const struct row_kernels *kernels = job->compute->kernels;
+    const float *a = call->a + begin;
+    if (call->b.type == GEMM_F32 || call->b.unpack) {
+        const float *values = stored_row(job->compute, &call->b, row, begin, count, space);
+        for (int64_t i = 0; i < call->m; i++)
+            sums[i] = kernels->dot(count, a + i * call->a_stride, values);
+        return;
+    }
+    const uint16_t *stored = (const uint16_t *)call->b.data + row * call->b.stride + begin;
+    for (int64_t i = 0; i < call->m; i++)
+        sums[i] = call->b.type == GEMM_BF16
+                      ? kernels->dot_bfloat(count, a + i * call->a_stride, stored)
+                      : kernels->dot_half(count, a + i * call->a_stride, stored);
+}
+
 static void dot_columns(void *context, int64_t begin, int64_t end, int thread)
 {
     const struct dot_job *job = context;
@@ -195,11 +215,11 @@ static void dot_columns(void *context, int64_t begin, int64_t end, int thread)
     for (int64_t j = begin; j < end; j++) {
         for (int64_t depth = 0; depth < call->k; depth += most) {
             int64_t count = call->k - depth < most ? call->k - depth : most;
-            const float *row = stored_row(job->compute, &call->b, j, depth, count, space);
+            float sums[SMALL_ROWS];
+            stored_dots(job, j, depth, count, space, sums);
             for (int64_t i = 0; i < call->m; i++) {
                 float *c = call->c + i * call->c_stride + j;
-                float sum =
-                    job->compute->kernels->dot(count, call->a + i * call->a_stride + depth, row);
+                float sum = sums[i];
                 if (depth > 0)
                     sum += *c;
                 else if (call->add)
@@ -234,13 +254,24 @@ static void gemm_empty(const struct gemm_call *call)
                 (call->bias ? call->bias[j] : 0.0f);
 }
 
+/* MATMUL_INT8 makes large products over 16-bit weights in bfloat16 where that is faster. */
+static bool rounds_to_bfloat(const struct compute *compute, const struct gemm_call *call)
+{
+    if (compute->precision != MATMUL_INT8)
+        return compute->precision == MATMUL_BF16;
+    bool large = call->route == GEMM_TILES || (call->route == GEMM_ANY && call->m > SMALL_ROWS);
+    return compute->cpu.bf16 && large && call->b.type != GEMM_F32 && !call->b.unpack;
+}
+
 void gemm(const struct compute *compute, const struct gemm_call *call)
 {
     if (call->k == 0) {
         gemm_empty(call);
         return;
     }
-    bool rounded = compute->precision == MATMUL_BF16;
+    if (compute->precision == MATMUL_INT8 && call->b.multiply && call->b.multiply(compute, call))
+        return;
+    bool rounded = rounds_to_bfloat(compute, call);
     bool dots =
         call->route == GEMM_DOTS || (call->route == GEMM_ANY && call->m <= SMALL_ROWS && !rounded);
     if (dots && call->b.transposed && !call->a_transposed) {

@@ -11,6 +11,8 @@
 
 #define GEMM_PANEL_BYTES ((size_t)GEMM_DEPTH * 2048 * 4)
 
+struct gemm_call;
+
 enum gemm_type { GEMM_F32, GEMM_BF16, GEMM_F16 };
 
 /* A right-hand operand as it is stored: rows of `stride` values, of the given type; or, when
@@ -21,8 +23,12 @@ struct gemm_matrix {
     int64_t stride;
     bool transposed; /* stored as (N, K) instead of (K, N) */
     /* Writes values [begin, begin + count) of a stored row as f32. */
-    void (*unpack)(const void *context, int64_t row, int64_t begin, int64_t count, float *out);
+    void (*unpack)(const struct compute *compute, const void *context, int64_t row, int64_t begin,
+                   int64_t count, float *out);
     const void *context;
+    /* Computes a call whose b this is in a way of its own, used with MATMUL_INT8; false when it
+     * cannot. NULL: there is none. */
+    bool (*multiply)(const struct compute *compute, const struct gemm_call *call);
 };
 
 /* By which kernels. The last two give a row of C the same bits whatever other rows there are. */

@@ -48,6 +48,33 @@ static void unpack_bf16(const void *blocks, int64_t count, float *values)
     }
 }
 
-const struct weight_format weight_f32 = {"f32", 0, 1, 4, copy_to, copy_from};
-const struct weight_format weight_f16 = {"f16", 1, 1, 2, pack_f16, unpack_f16};
-const struct weight_format weight_bf16 = {"bf16", 30, 1, 2, pack_bf16, unpack_bf16};
+const struct weight_format weight_f32 = {
+    .name = "f32",
+    .code = WEIGHT_F32,
+    .gguf_type = 0,
+    .block = 1,
+    .block_bytes = 4,
+    .pack = copy_to,
+    .unpack = copy_from,
+    .unpack_at = {copy_from, copy_from, copy_from},
+};
+const struct weight_format weight_f16 = {
+    .name = "f16",
+    .code = WEIGHT_F16,
+    .gguf_type = 1,
+    .block = 1,
+    .block_bytes = 2,
+    .pack = pack_f16,
+    .unpack = unpack_f16,
+    .unpack_at = {unpack_f16, unpack_f16, unpack_f16},
+};
+const struct weight_format weight_bf16 = {
+    .name = "bf16",
+    .code = WEIGHT_BF16,
+    .gguf_type = 30,
+    .block = 1,
+    .block_bytes = 2,
+    .pack = pack_bf16,
+    .unpack = unpack_bf16,
+    .unpack_at = {unpack_bf16, unpack_bf16, unpack_bf16},
+};

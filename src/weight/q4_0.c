@@ -3,10 +3,7 @@
  * low and value i + 16 in its high nibble. A block with an infinity or a NaN becomes NaN as a
  * whole, so that a broken matrix shows; one whose scale is too small for its inverse becomes zero.
  */
-#include <math.h>
-#include <string.h>
-
-#include "base/half.h"
+#include "weight/blocks.h"
 #include "weight/formats.h"
 
 #define BLOCK 32
@@ -22,16 +19,13 @@ static void pack(const float *values, int64_t count, void *blocks)
 {
     unsigned char *out = blocks;
     for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, out += BYTES) {
-        float extreme = 0, probe = 0; /* 0 times infinity or NaN is NaN */
-        for (int i = 0; i < BLOCK; i++) {
-            if (fabsf(values[i]) > fabsf(extreme))
-                extreme = values[i];
-            probe += 0.0f * values[i];
-        }
-        float scale = extreme / -8.0f + probe, inverse = 1.0f / scale;
-        uint16_t half = half_from_float(scale);
-        memcpy(out, &half, sizeof half);
-        if (!isfinite(scale) || !isfinite(inverse)) {
+        float extreme = 0;
+        for (int i = 0; i < BLOCK; i++)
+            extreme = fabsf(values[i]) > fabsf(extreme) ? values[i] : extreme;
+        float scale = extreme / -8.0f, inverse = 1.0f / scale;
+        bool broken = !isfinite(scale) || block_broken(values, BLOCK);
+        block_put_half(out, broken ? NAN : scale);
+        if (broken || !isfinite(inverse)) {
             memset(out + 2, 0x88, BLOCK / 2);
             continue;
         }
@@ -41,18 +35,12 @@ static void pack(const float *values, int64_t count, void *blocks)
     }
 }
 
-static void unpack(const void *blocks, int64_t count, float *values)
-{
-    const unsigned char *in = blocks;
-    for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, in += BYTES) {
-        uint16_t half;
-        memcpy(&half, in, sizeof half);
-        float scale = half_to_float(half);
-        for (int i = 0; i < BLOCK / 2; i++) {
-            values[i] = scale * (float)((in[2 + i] & 15) - 8);
-            values[i + BLOCK / 2] = scale * (float)((in[2 + i] >> 4) - 8);
-        }
-    }
-}
-
-const struct weight_format weight_q4_0 = {"q4_0", 2, BLOCK, BYTES, pack, unpack};
+const struct weight_format weight_q4_0 = {
+    .name = "q4_0",
+    .code = WEIGHT_Q4_0,
+    .gguf_type = 2,
+    .block = BLOCK,
+    .block_bytes = BYTES,
+    .pack = pack,
+    UNPACK_FIELDS(q4_0),
+};

@@ -2,10 +2,7 @@
  * with d = max |x| / 127, as GGUF defines it. A block with an infinity or a NaN becomes NaN as a
  * whole, so that a broken matrix shows; one whose scale is too small for its inverse becomes zero.
  */
-#include <math.h>
-#include <string.h>
-
-#include "base/half.h"
+#include "weight/blocks.h"
 #include "weight/formats.h"
 
 #define BLOCK 32
@@ -15,15 +12,13 @@ static void pack(const float *values, int64_t count, void *blocks)
 {
     unsigned char *out = blocks;
     for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, out += BYTES) {
-        float most = 0, probe = 0; /* 0 times infinity or NaN is NaN */
-        for (int i = 0; i < BLOCK; i++) {
+        float most = 0;
+        for (int i = 0; i < BLOCK; i++)
             most = fmaxf(most, fabsf(values[i]));
-            probe += 0.0f * values[i];
-        }
-        float scale = most / 127.0f + probe, inverse = 1.0f / scale;
-        uint16_t half = half_from_float(scale);
-        memcpy(out, &half, sizeof half);
-        if (!isfinite(scale) || !isfinite(inverse)) {
+        float scale = most / 127.0f, inverse = 1.0f / scale;
+        bool broken = !isfinite(scale) || block_broken(values, BLOCK);
+        block_put_half(out, broken ? NAN : scale);
+        if (broken || !isfinite(inverse)) {
             memset(out + 2, 0, BLOCK);
             continue;
         }
@@ -32,16 +27,12 @@ static void pack(const float *values, int64_t count, void *blocks)
     }
 }
 
-static void unpack(const void *blocks, int64_t count, float *values)
-{
-    const unsigned char *in = blocks;
-    for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, in += BYTES) {
-        uint16_t half;
-        memcpy(&half, in, sizeof half);
-        float scale = half_to_float(half);
-        for (int i = 0; i < BLOCK; i++)
-            values[i] = scale * (float)(int8_t)in[2 + i];
-    }
-}
-
-const struct weight_format weight_q8_0 = {"q8_0", 8, BLOCK, BYTES, pack, unpack};
+const struct weight_format weight_q8_0 = {
+    .name = "q8_0",
+    .code = WEIGHT_Q8_0,
+    .gguf_type = 8,
+    .block = BLOCK,
+    .block_bytes = BYTES,
+    .pack = pack,
+    UNPACK_FIELDS(q8_0),
+};

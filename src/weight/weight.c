@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "weight/formats.h"
+#include "weight/int8_product.h"
 
 const struct weight_format *const weight_formats[] = {
-    &weight_f32, &weight_f16, &weight_bf16, &weight_q8_0, &weight_q4_0, NULL,
+    &weight_f32,  &weight_f16,  &weight_bf16, &weight_q8_0, &weight_q4_0,
+    &weight_q4_1, &weight_q5_0, &weight_q5_1, &weight_q2_k, &weight_q3_k,
+    &weight_q4_k, &weight_q5_k, &weight_q6_k, NULL,
 };
 
 const struct weight_format *weight_format_by_name(const char *name)
@@ -53,6 +56,12 @@ struct weight weight_over_f32(float *data, int64_t rows, int64_t columns)
 void weight_unpack_row(const struct weight *weight, int64_t row, int64_t begin, int64_t count,
                        float *out)
 {
+    weight_unpack_row_at(CPU_BASELINE, weight, row, begin, count, out);
+}
+
+void weight_unpack_row_at(enum cpu_level level, const struct weight *weight, int64_t row,
+                          int64_t begin, int64_t count, float *out)
+{
     const struct weight_format *format = weight->format;
     const unsigned char *blocks = weight->data;
     blocks += (size_t)row * (size_t)(weight->columns / format->block) * format->block_bytes;
@@ -62,10 +71,10 @@ void weight_unpack_row(const struct weight *weight, int64_t row, int64_t begin, 
         const unsigned char *at = blocks + (size_t)block * format->block_bytes;
         int64_t whole = count / format->block * format->block;
         if (skip == 0 && whole > 0) {
-            format->unpack(at, whole, out);
+            format->unpack_at[level](at, whole, out);
         } else {
             whole = format->block - skip < count ? format->block - skip : count;
-            format->unpack(at, format->block, partial);
+            format->unpack_at[level](at, format->block, partial);
             memcpy(out, partial + skip, (size_t)whole * sizeof(float));
         }
         begin += whole;
@@ -74,10 +83,10 @@ void weight_unpack_row(const struct weight *weight, int64_t row, int64_t begin, 
     }
 }
 
-static void unpack_for_gemm(const void *context, int64_t row, int64_t begin, int64_t count,
-                            float *out)
+static void unpack_for_gemm(const struct compute *compute, const void *context, int64_t row,
+                            int64_t begin, int64_t count, float *out)
 {
-    weight_unpack_row(context, row, begin, count, out);
+    weight_unpack_row_at(compute->cpu.level, context, row, begin, count, out);
 }
 
 struct gemm_matrix weight_matrix(const struct weight *weight, bool transposed)
@@ -91,6 +100,7 @@ struct gemm_matrix weight_matrix(const struct weight *weight, bool transposed)
         matrix.data = weight->data;
     } else {
         matrix.unpack = unpack_for_gemm;
+        matrix.multiply = int8_product;
         matrix.context = weight;
     }
     return matrix;

@@ -7,7 +7,7 @@ for family in llama gpt2; do
         >train.json 2>log.txt || fail "train: $(cat log.txt)"
     before=$(number bits_per_byte train.json)
     awk -v b="$before" 'BEGIN { exit !(b > 0 && b < 1.6) }' || fail "learned too little: $before"
-    for format in q8_0 q4_0; do
+    for format in q8_0 q4_0 q4_K_M; do
         "$adze" shrink -m $family --format $format -o $family-$format.gguf -q || fail "shrink"
         "$adze" perplexity -m $family-$format.gguf -d corpus --json >after.json || fail perplexity
         after=$(number bits_per_byte after.json)

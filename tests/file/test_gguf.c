@@ -119,20 +119,25 @@ static void perplexity_is_that_of_llama_cpp(void **state)
         struct model wide, model;
         load_golden(families[f], true, &wide);
         struct tok_ids ids = encode_text(&wide);
+        int compared = 0;
         for (int k = 0; weight_formats[k]; k++) {
             const char *name = weight_formats[k]->name;
+            double want =
+                json_real_value(json_object_get(figure(figures, families[f], "perplexity"), name));
+            if (want == 0) /* these models are too narrow for super-blocks */
+                continue;
+            compared++;
             assert_int_equal(model_save_gguf(&wide, path, weight_formats[k], "test", NULL),
                              STATUS_OK);
             assert_int_equal(model_load(path, false, &model, NULL), STATUS_OK);
             assert_ptr_equal(model.decoder.layers[0].down.weight->format, weight_formats[k]);
             double got = second_half_perplexity(&compute, &model, &ids, context);
-            double want =
-                json_real_value(json_object_get(figure(figures, families[f], "perplexity"), name));
             if (!(fabs(got / want - 1) < 0.002))
                 fail_msg("%s in %s: %.4f, llama.cpp %.4f", families[f], name, got, want);
             print_message("%s %s: %.4f, llama.cpp %.4f\n", families[f], name, got, want);
             model_free(&model);
         }
+        assert_int_equal(compared, json_object_size(figure(figures, families[f], "perplexity")));
         tok_ids_free(&ids);
         model_free(&wide);
     }

@@ -6,7 +6,7 @@
 #include "support/check.h"
 #include "weight/formats.h"
 
-enum { ROWS = 3, COLUMNS = 96, COUNT = ROWS * COLUMNS };
+enum { ROWS = 3, COLUMNS = 256, COUNT = ROWS * COLUMNS };
 
 static size_t bytes_for(const struct weight_format *format, int64_t count)
 {
@@ -35,8 +35,8 @@ static void rows_must_be_whole_blocks(void **state)
         const struct weight_format *format = weight_formats[i];
         size_t bytes;
         struct error error;
-        assert_int_equal(weight_row_bytes(format, 96, &bytes, &error), STATUS_OK);
-        assert_int_equal(bytes, bytes_for(format, 96));
+        assert_int_equal(weight_row_bytes(format, COLUMNS, &bytes, &error), STATUS_OK);
+        assert_int_equal(bytes, bytes_for(format, COLUMNS));
         assert_int_equal(weight_row_bytes(format, -32, &bytes, &error), STATUS_FAILED);
         enum status odd = weight_row_bytes(format, 33, &bytes, &error);
         assert_int_equal(odd, format->block == 1 ? STATUS_OK : STATUS_FAILED);

@@ -40,6 +40,9 @@ struct adamw_update {
 
 struct row_kernels {
     float (*dot)(int64_t n, const float *x, const float *y);
+    /* The same with y stored as bfloat16 or f16, which are widened as they are read. */
+    float (*dot_bfloat)(int64_t n, const float *x, const uint16_t *y);
+    float (*dot_half)(int64_t n, const float *x, const uint16_t *y);
     double (*sum_squares)(int64_t n, const float *x);
     float (*sum)(int64_t n, const float *x);
     float (*maximum)(int64_t n, const float *x);                 /* n > 0 */

@@ -1,6 +1,10 @@
 /* The row kernels, written once. A file per instruction set defines SUFFIX and includes this; the
  * loops are shaped for the compiler to make vector code of them. */
 #include <math.h>
+#include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #include "base/half.h"
 #include "tensor/kernels/row_kernels.h"
@@ -8,6 +12,7 @@
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
 #define LANES 16
+#define STREAM_AHEAD 4096 /* bytes */
 
 typedef float wide_f32 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 /* Functions of single values work on whole registers: their width changes no result, and wider
@@ -60,6 +65,16 @@ static inline float wide_sum(wide_f32 v)
     return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
+/* The last products of a dot product. Never inlined, so that each kind of dot makes the same sums:
+ * the compiler may fuse a multiplication and an addition, or not. */
+static __attribute__((noinline)) float dot_rest(int64_t n, const float *x, const float *y)
+{
+    float rest = 0;
+    for (int64_t i = 0; i < n; i++)
+        rest += x[i] * y[i];
+    return rest;
+}
+
 static float dot(int64_t n, const float *x, const float *y)
 {
     wide_f32 a = {0}, b = {0}, c = {0}, d = {0};
@@ -72,11 +87,61 @@ static float dot(int64_t n, const float *x, const float *y)
     }
     for (; i + LANES <= n; i += LANES)
         a += *(const wide_f32 *)(x + i) * *(const wide_f32 *)(y + i);
-    float rest = 0;
-    for (; i < n; i++)
-        rest += x[i] * y[i];
+    float rest = i < n ? dot_rest(n - i, x + i, y + i) : 0;
     return wide_sum((a + b) + (c + d)) + rest;
 }
+
+/* 16 stored values as f32. */
+static inline void wide_of_bfloats(const uint16_t *x, wide_f32 *out)
+{
+    typedef uint16_t wide_u16 __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+    typedef uint32_t wide_u32 __attribute__((vector_size(4 * LANES)));
+    *out = (wide_f32)(__builtin_convertvector(*(const wide_u16 *)x, wide_u32) << 16);
+}
+
+static inline void wide_of_halves(const uint16_t *x, wide_f32 *out)
+{
+#if defined(__AVX512F__)
+    *out = (wide_f32)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x));
+#elif defined(__F16C__)
+    __m256 parts[2] = {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)),
+                       _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + 8)))};
+    memcpy(out, parts, sizeof *out);
+#else
+    float values[LANES];
+    for (int i = 0; i < LANES; i++)
+        values[i] = half_to_float(x[i]);
+    memcpy(out, values, sizeof *out);
+#endif
+}
+
+/* The same sums as dot's. The stored row is prefetched from further on: it comes from memory. */
+#define DOT_OF(name, wide_of, narrow)                                                              \
+    static float name(int64_t n, const float *x, const uint16_t *y)                                \
+    {                                                                                              \
+        wide_f32 sums[4] = {0}, wide;                                                              \
+        int64_t i = 0;                                                                             \
+        for (; i + 4 * LANES <= n; i += 4 * LANES) {                                               \
+            __builtin_prefetch((const void *)((uintptr_t)(y + i) + STREAM_AHEAD));                 \
+            __builtin_prefetch((const void *)((uintptr_t)(y + i) + STREAM_AHEAD + 64));            \
+            for (int j = 0; j < 4; j++) {                                                          \
+                wide_of(y + i + j * LANES, &wide);                                                 \
+                sums[j] += *(const wide_f32 *)(x + i + j * LANES) * wide;                          \
+            }                                                                                      \
+        }                                                                                          \
+        for (; i + LANES <= n; i += LANES) {                                                       \
+            wide_of(y + i, &wide);                                                                 \
+            sums[0] += *(const wide_f32 *)(x + i) * wide;                                          \
+        }                                                                                          \
+        float last[LANES], rest = 0;                                                               \
+        for (int64_t j = i; j < n; j++)                                                            \
+            last[j - i] = narrow(y[j]);                                                            \
+        if (i < n)                                                                                 \
+            rest = dot_rest(n - i, x + i, last);                                                   \
+        return wide_sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;                         \
+    }
+DOT_OF(dot_bfloat, wide_of_bfloats, bfloat_to_float)
+DOT_OF(dot_half, wide_of_halves, half_to_float)
 
 static float sum(int64_t n, const float *x)
 {
@@ -535,7 +600,10 @@ static void widen_bfloat(int64_t n, const uint16_t *x, float *y)
 
 static void widen_half(int64_t n, const uint16_t *x, float *y)
 {
-    for (int64_t i = 0; i < n; i++)
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        wide_of_halves(x + i, (wide_f32 *)(y + i));
+    for (; i < n; i++)
         y[i] = half_to_float(x[i]);
 }
 
@@ -570,6 +638,8 @@ const struct row_kernels JOIN(row_kernels_, SUFFIX) = {
     .mix_rows = mix_rows,
     .widen_bytes = widen_bytes,
     .widen_scaled = widen_scaled,
+    .dot_bfloat = dot_bfloat,
+    .dot_half = dot_half,
     .widen_bfloat = widen_bfloat,
     .widen_half = widen_half,
     .narrow_half = narrow_half,

@@ -18,7 +18,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parent.parent.parent
-FORMATS = ("f32", "f16", "bf16", "q8_0", "q4_0")
+FORMATS = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1")
 CONTEXT = 128
 TEXT_BYTES = 12000
 
@@ -95,7 +95,7 @@ def main():
             figures["models"][family] = {
                 "perplexity": {name: perplexity(programs, path) for name, path in paths.items()},
                 "blocks": {name: block_hashes(programs, paths["f32"], name, folder)
-                           for name in ("q8_0", "q4_0")},
+                           for name in ("q8_0", "q4_0", "q4_1", "q5_0", "q5_1")},
             }
             ids = tokens(programs, paths["f32"])
             if figures.setdefault("tokens", ids) != ids:

@@ -1,0 +1,43 @@
+/* What the block formats share: f16 fields at odd addresses, the test for values that cannot be
+ * stored, and rounding to codes. Private to the formats. */
+#ifndef WEIGHT_BLOCKS_H
+#define WEIGHT_BLOCKS_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/half.h"
+
+static inline float block_half(const unsigned char *at)
+{
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    return half_to_float(half);
+}
+
+static inline void block_put_half(unsigned char *at, float value)
+{
+    uint16_t half = half_from_float(value);
+    memcpy(at, &half, sizeof half);
+}
+
+/* True when one of the values is an infinity or a NaN: 0 times it is NaN. */
+static inline bool block_broken(const float *values, int count)
+{
+    float probe = 0;
+    for (int i = 0; i < count; i++)
+        probe += 0.0f * values[i];
+    return isnan(probe);
+}
+
+/* The nearest whole number, ties to even, kept within [low, high]; NaN becomes low. The limits are
+ * small, so that adding 1.5 * 2^23 leaves the whole number in the lowest bits. */
+static inline int block_nearest(float value, int low, int high)
+{
+    float kept = value > (float)low ? value : (float)low;
+    kept = (kept < (float)high ? kept : (float)high) + 12582912.0f;
+    return (int)(half_float_bits(kept) & 0x7fffff) - 0x400000;
+}
+
+#endif

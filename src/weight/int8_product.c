@@ -1,0 +1,207 @@
+/* See int8_product.h. Rows of activations are rounded once for each call. With few of them each
+ * thread streams its share of the weights; with many it unpacks a pair of panels into its scratch
+ * memory and multiplies all rows with it, a slab of K at a time so that the panels stay next to the
+ * processor. */
+#include "weight/int8_product.h"
+
+#include <string.h>
+
+#define SLAB 512                        /* values of K; whole blocks of every format */
+#define PIECE_BYTES ((int64_t)64 << 10) /* of weights, that are worth handing to a thread */
+#define PIECES 4                        /* for each thread, to share out evenly */
+#define SUMS_ROWS 1024                  /* most rows of activations at a time */
+
+struct int8_job {
+    const struct compute *compute;
+    const struct int8_kernels *kernels;
+    const struct int8_layout *layout;
+    const struct gemm_call *call;
+    const struct weight *weight;
+    int64_t weight_bytes; /* of a row */
+    unsigned char *rows;  /* rounded */
+    int64_t row_bytes;
+    int64_t first, count; /* rows of the call that are done now */
+};
+
+const struct int8_kernels *int8_kernels_for(const struct cpu *cpu)
+{
+#if defined(__x86_64__)
+    if (cpu->level == CPU_AVX512)
+        return cpu->vnni ? &int8_kernels_vnni : &int8_kernels_avx512;
+    if (cpu->level == CPU_AVX2)
+        return &int8_kernels_avx2;
+#endif
+    return &int8_kernels_baseline;
+}
+
+static void round_rows(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct int8_job *job = context;
+    for (int64_t i = begin; i < end; i++)
+        job->kernels->quantize(job->layout, job->call->a + (job->first + i) * job->call->a_stride,
+                               job->call->k, job->rows + i * job->row_bytes);
+}
+
+/* `lanes` rows of the weight from `row` on; where the weight ends before, a copy in `space` with
+ * rows of zeros below. */
+static const unsigned char *weight_rows(const struct int8_job *job, int64_t row,
+                                        unsigned char *space)
+{
+    const unsigned char *at = (const unsigned char *)job->weight->data + row * job->weight_bytes;
+    int64_t left = job->call->n - row, lanes = job->kernels->lanes;
+    if (left >= lanes)
+        return at;
+    memcpy(space, at, (size_t)(left * job->weight_bytes));
+    memset(space + left * job->weight_bytes, 0, (size_t)((lanes - left) * job->weight_bytes));
+    return space;
+}
+
+/* Sums of one row into C, with add and bias. */
+static void store(const struct gemm_call *call, int64_t row, int64_t column, int64_t count,
+                  const float *sums)
+{
+    float *c = call->c + row * call->c_stride + column;
+    const float *add = call->add ? call->add + row * call->add_stride + column : NULL;
+    const float *bias = call->bias ? call->bias + column : NULL;
+    for (int64_t j = 0; j < count; j++) {
+        float value = sums[j];
+        if (bias)
+            value += bias[j];
+        if (add)
+            value += add[j];
+        c[j] = value;
+    }
+}
+
+/* Groups of `lanes` outputs. */
+static void multiply_few(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct int8_job *job = context;
+    const struct gemm_call *call = job->call;
+    const int64_t lanes = job->kernels->lanes;
+    float sums[INT8_FEW * INT8_LANES_MOST];
+    for (int64_t group = begin; group < end; group++) {
+        int64_t column = group * lanes, left = call->n - column;
+        struct int8_few few = {
+            .weights = weight_rows(job, column, compute_scratch(job->compute, thread)),
+            .stride = job->weight_bytes,
+            .depth = call->k,
+            .rows = job->rows,
+            .row_stride = job->row_bytes,
+            .row_count = (int)call->m,
+            .out = sums,
+        };
+        job->kernels->multiply_few[job->weight->format->code](&few);
+        for (int64_t i = 0; i < call->m; i++)
+            store(call, i, column, left < lanes ? left : lanes, sums + i * lanes);
+    }
+}
+
+/* Scratch memory of a thread: sums, a pair of panels, copied rows of weights. */
+static int64_t panel_bytes(const struct int8_job *job)
+{
+    return int8_record_bytes(job->layout, job->kernels->lanes) *
+           (job->call->k / job->layout->block);
+}
+
+static bool fits(const struct int8_job *job)
+{
+    int64_t lanes = job->kernels->lanes;
+    int64_t scratch = SUMS_ROWS * 2 * lanes * 4 + 2 * panel_bytes(job) + lanes * job->weight_bytes;
+    return scratch <= (int64_t)COMPUTE_SCRATCH_BYTES &&
+           job->row_bytes * INT8_FEW <= (int64_t)GEMM_PANEL_BYTES;
+}
+
+/* All rows times one pair of panels. */
+static void multiply_panels(const struct int8_job *job, const unsigned char *const *panels,
+                            float *sums)
+{
+    const struct int8_kernels *kernels = job->kernels;
+    const int64_t depth = job->call->k;
+    for (int64_t begin = 0; begin < depth; begin += SLAB)
+        for (int64_t i = 0; i < job->count; i += kernels->tile_rows) {
+            int64_t left = job->count - i;
+            struct int8_tile tile = {
+                .panels = {panels[0], panels[1]},
+                .rows = job->rows + i * job->row_bytes,
+                .row_stride = job->row_bytes,
+                .row_count = (int)(left < kernels->tile_rows ? left : kernels->tile_rows),
+                .depth = depth,
+                .begin = begin,
+                .end = depth - begin < SLAB ? depth : begin + SLAB,
+                .sums = sums + i * 2 * kernels->lanes,
+            };
+            kernels->multiply_tile[job->weight->format->code](&tile);
+        }
+}
+
+/* Pairs of groups of outputs. */
+static void multiply_many(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct int8_job *job = context;
+    const struct gemm_call *call = job->call;
+    const int64_t lanes = job->kernels->lanes, bytes = panel_bytes(job);
+    float *sums = compute_scratch(job->compute, thread);
+    unsigned char *memory = (unsigned char *)(sums + SUMS_ROWS * 2 * lanes);
+    for (int64_t pair = begin; pair < end; pair++) {
+        int64_t column = pair * 2 * lanes, left = call->n - column;
+        const unsigned char *panels[2] = {memory, memory};
+        for (int p = 0; p < 2 && left > p * lanes; p++) {
+            panels[p] = memory + p * bytes;
+            job->kernels->pack[job->weight->format->code](
+                weight_rows(job, column + p * lanes, memory + 2 * bytes), job->weight_bytes,
+                call->k, memory + p * bytes);
+        }
+        multiply_panels(job, panels, sums);
+        for (int64_t i = 0; i < job->count; i++)
+            store(call, job->first + i, column, left < 2 * lanes ? left : 2 * lanes,
+                  sums + i * 2 * lanes);
+    }
+}
+
+static void run_few(struct int8_job *job)
+{
+    int64_t groups = (job->call->n + job->kernels->lanes - 1) / job->kernels->lanes;
+    int64_t least = PIECE_BYTES / (job->kernels->lanes * job->weight_bytes) + 1;
+    int64_t grain = groups / (PIECES * thread_pool_size(job->compute->pool)) + 1;
+    round_rows(job, 0, job->call->m, 0);
+    thread_pool_for(job->compute->pool, groups, grain > least ? grain : least, multiply_few, job);
+}
+
+static void run_many(struct int8_job *job)
+{
+    struct thread_pool *pool = job->compute->pool;
+    int64_t pairs = (job->call->n + 2 * job->kernels->lanes - 1) / (2 * job->kernels->lanes);
+    int64_t most = (int64_t)GEMM_PANEL_BYTES / job->row_bytes;
+    most = most < SUMS_ROWS ? most : SUMS_ROWS;
+    int64_t parts = (job->call->m + most - 1) / most;
+    int64_t step = (job->call->m + parts - 1) / parts;
+    for (job->first = 0; job->first < job->call->m; job->first += step) {
+        job->count = job->call->m - job->first < step ? job->call->m - job->first : step;
+        thread_pool_for(pool, job->count, 8, round_rows, job);
+        thread_pool_for(pool, pairs, 1, multiply_many, job);
+    }
+}
+
+bool int8_product(const struct compute *compute, const struct gemm_call *call)
+{
+    const struct weight *weight = call->b.context;
+    struct int8_job job = {.compute = compute,
+                           .kernels = int8_kernels_for(&compute->cpu),
+                           .call = call,
+                           .weight = weight,
+                           .rows = compute->panels};
+    job.layout = &job.kernels->layouts[weight->format->code];
+    if (!call->b.transposed || call->a_transposed || job.layout->block == 0)
+        return false;
+    job.weight_bytes = call->k / weight->format->block * (int64_t)weight->format->block_bytes;
+    job.row_bytes = (int8_row_bytes(job.layout, call->k) + 63) / 64 * 64;
+    if (!fits(&job))
+        return false;
+    if (call->m <= INT8_FEW)
+        run_few(&job);
+    else
+        run_many(&job);
+    return true;
+}

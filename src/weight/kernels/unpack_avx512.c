@@ -1,0 +1,3 @@
+/* Unpacking for AVX-512. */
+#define SUFFIX avx512
+#include "weight/kernels/unpack_template.h"

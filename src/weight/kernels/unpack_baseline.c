@@ -1,0 +1,3 @@
+/* Unpacking for any processor. */
+#define SUFFIX baseline
+#include "weight/kernels/unpack_template.h"

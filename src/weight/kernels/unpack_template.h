@@ -1,0 +1,167 @@
+/* Unpacking of the block formats, written once in plain C: a file per instruction set defines
+ * SUFFIX and includes this, and its compiler flags make vector code of the loops. All levels give
+ * the same bits, also where a multiplication and an addition are fused: a scale of f16 times a
+ * code of at most 6 bits and a sub-scale of at most 6 bits is exact in f32. The layouts are told
+ * where each format is packed. */
+#include "weight/blocks.h"
+#include "weight/kernels/unpack_kernels.h"
+#include "weight/scales.h"
+
+#define JOIN3(a, b, c) a##b##_##c
+#define JOIN(a, b, c) JOIN3(a, b, c)
+#define UNPACK(format)                                                                             \
+    void JOIN(unpack_, format, SUFFIX)(const void *blocks, int64_t count, float *restrict values)
+
+UNPACK(q8_0)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 32; b++, values += 32, in += 34) {
+        float scale = block_half(in);
+        for (int i = 0; i < 32; i++)
+            values[i] = scale * (float)(int8_t)in[2 + i];
+    }
+}
+
+UNPACK(q4_0)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 32; b++, values += 32, in += 18) {
+        float scale = block_half(in);
+        for (int i = 0; i < 16; i++) {
+            values[i] = scale * (float)((in[2 + i] & 15) - 8);
+            values[i + 16] = scale * (float)((in[2 + i] >> 4) - 8);
+        }
+    }
+}
+
+UNPACK(q4_1)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 32; b++, values += 32, in += 20) {
+        float scale = block_half(in), minimum = block_half(in + 2);
+        for (int i = 0; i < 16; i++) {
+            values[i] = scale * (float)(in[4 + i] & 15) + minimum;
+            values[i + 16] = scale * (float)(in[4 + i] >> 4) + minimum;
+        }
+    }
+}
+
+/* The fifth bits of 32 codes as bytes of 0 or 16. */
+static inline void fifth_bits(const unsigned char *in, unsigned char *restrict bits)
+{
+    uint32_t high;
+    memcpy(&high, in, sizeof high);
+    for (int i = 0; i < 32; i++)
+        bits[i] = (unsigned char)((high >> i & 1) << 4);
+}
+
+UNPACK(q5_0)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 32; b++, values += 32, in += 22) {
+        float scale = block_half(in);
+        unsigned char high[32];
+        fifth_bits(in + 2, high);
+        for (int i = 0; i < 16; i++) {
+            values[i] = scale * (float)(((in[6 + i] & 15) | high[i]) - 16);
+            values[i + 16] = scale * (float)(((in[6 + i] >> 4) | high[i + 16]) - 16);
+        }
+    }
+}
+
+UNPACK(q5_1)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 32; b++, values += 32, in += 24) {
+        float scale = block_half(in), minimum = block_half(in + 2);
+        unsigned char high[32];
+        fifth_bits(in + 4, high);
+        for (int i = 0; i < 16; i++) {
+            values[i] = scale * (float)((in[8 + i] & 15) | high[i]) + minimum;
+            values[i + 16] = scale * (float)((in[8 + i] >> 4) | high[i + 16]) + minimum;
+        }
+    }
+}
+
+UNPACK(q2_k)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 256; b++, values += 256, in += 84) {
+        float scale = block_half(in + 80), minimum = block_half(in + 82);
+        for (int j = 0; j < 16; j++) {
+            const unsigned char *from = in + 16 + j / 8 * 32 + j % 2 * 16;
+            int shift = j / 2 % 4 * 2;
+            float step = scale * (float)(in[j] & 15), low = minimum * (float)(in[j] >> 4);
+            for (int i = 0; i < 16; i++)
+                values[16 * j + i] = step * (float)(from[i] >> shift & 3) - low;
+        }
+    }
+}
+
+UNPACK(q3_k)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 256; b++, values += 256, in += 110) {
+        float scale = block_half(in + 108);
+        for (int j = 0; j < 16; j++) {
+            const unsigned char *from = in + 32 + j / 8 * 32 + j % 2 * 16;
+            const unsigned char *high = in + j % 2 * 16;
+            int shift = j / 2 % 4 * 2, bit = j / 2;
+            float step = scale * (float)scales_get_q3(in + 96, j);
+            for (int i = 0; i < 16; i++)
+                values[16 * j + i] =
+                    step * (float)((from[i] >> shift & 3) + (high[i] >> bit & 1) * 4 - 4);
+        }
+    }
+}
+
+UNPACK(q4_k)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 256; b++, values += 256, in += 144) {
+        float scale = block_half(in), minimum = block_half(in + 2);
+        for (int j = 0; j < 8; j++) {
+            const unsigned char *from = in + 16 + j / 2 * 32;
+            int shift = j % 2 * 4, sub, low;
+            scales_get_6(in + 4, j, &sub, &low);
+            float step = scale * (float)sub, least = minimum * (float)low;
+            for (int i = 0; i < 32; i++)
+                values[32 * j + i] = step * (float)(from[i] >> shift & 15) - least;
+        }
+    }
+}
+
+UNPACK(q5_k)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 256; b++, values += 256, in += 176) {
+        float scale = block_half(in), minimum = block_half(in + 2);
+        const unsigned char *high = in + 16;
+        for (int j = 0; j < 8; j++) {
+            const unsigned char *from = in + 48 + j / 2 * 32;
+            int shift = j % 2 * 4, sub, low;
+            scales_get_6(in + 4, j, &sub, &low);
+            float step = scale * (float)sub, least = minimum * (float)low;
+            for (int i = 0; i < 32; i++)
+                values[32 * j + i] =
+                    step * (float)((from[i] >> shift & 15) + (high[i] >> j & 1) * 16) - least;
+        }
+    }
+}
+
+UNPACK(q6_k)
+{
+    const unsigned char *in = blocks;
+    for (int64_t b = 0; b < count / 256; b++, values += 256, in += 210) {
+        float scale = block_half(in + 208);
+        for (int j = 0; j < 16; j++) {
+            const unsigned char *low = in + j / 8 * 64 + j % 4 * 16;
+            const unsigned char *high = in + 128 + j / 8 * 32 + j % 2 * 16;
+            int shift = j / 4 % 2 * 4, pair = j / 2 % 4 * 2;
+            float step = scale * (float)(int8_t)in[192 + j];
+            for (int i = 0; i < 16; i++)
+                values[16 * j + i] =
+                    step * (float)((low[i] >> shift & 15) + (high[i] >> pair & 3) * 16 - 32);
+        }
+    }
+}
