@@ -10,7 +10,7 @@ train="$adze train -d corpus --steps 2 -o new"
 expect 2 "--layers is decided by --base" $train --base model --layers 2
 expect 2 "--vocabulary is decided by --tokenizer" $train --tokenizer model/tokenizer.json --vocabulary 300
 expect 2 "--held or --held-out, not both" $train --held corpus --held-out 0.1
-expect 1 "mixture of options cannot be written as a GPT-2 model" $train --family gpt2 --heads 2 --kv-heads 1
+expect 1 "mixture of options cannot be written as a GPT2LMHeadModel model" $train --family gpt2 --heads 2 --kv-heads 1
 rm -rf new
 expect 2 "weight in 'corpus=nan'" "$adze" train -d corpus=nan --steps 2 -o new
 expect 2 "must not be empty" "$adze" train -d corpus --steps 2 -o ''
