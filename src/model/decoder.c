@@ -189,11 +189,12 @@ static bool reserve_rotation(struct decoder *decoder, struct tape *tape,
     while (room < positions)
         room *= 2;
     size_t count = (size_t)(room * half);
-    float *cosines = malloc(2 * count * sizeof *cosines), *sines = cosines + count;
+    float *cosines = malloc(2 * count * sizeof *cosines);
     if (!cosines) {
         tape->status = error_no_memory(&tape->error, 2 * count * sizeof *cosines);
         return false;
     }
+    float *sines = cosines + count;
     double speeds[ATTENTION_HEAD_WIDTH_MOST / 2], magnitude;
     decoder_rope_speeds(&decoder->config, which == ROTATION_LOCAL, which == ROTATION_BEYOND, speeds,
                         &magnitude);
