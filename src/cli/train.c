@@ -478,7 +478,7 @@ static enum status announce(struct train *t, struct error *error)
 static void clear_away(struct train *t)
 {
     const char *const files[] = {"checkpoint.safetensors", "model.safetensors", "config.json",
-                                 "tokenizer.json", NULL};
+                                 "generation_config.json", "tokenizer.json",    NULL};
     char names[2 * MIXTURE_SOURCES + 1][32];
     const char *shards[2 * MIXTURE_SOURCES + 2] = {"held-out.tokens"};
     for (int i = 0; i < 2 * t->mixture.count; i++) {

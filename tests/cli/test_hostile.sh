@@ -58,11 +58,14 @@ mkfifo pipe
 expect 1 "pipe: not a regular file" "$adze" info pipe
 
 # a resumed run touches nothing before it is sure, and cleans up only behind itself
-cp -r corpus mine && : >mine/notes.202401 && : >mine/checkpoint.safetensors.123456
+cp -r corpus mine && : >mine/notes.202401 
+for name in checkpoint.safetensors $(ls model | grep json) data/train-0.tokens data/held-out-0.tokens; do
+    mkdir -p mine/data && : >mine/$name.123456
+done
 run="$adze train -d corpus $tiny --checkpoint-every 0 -q -o mine"
 $run --steps 3 --resume || fail "resume without a checkpoint"
 [ -e mine/notes.202401 ] || fail "a file of the user is gone"
-[ ! -e mine/checkpoint.safetensors.123456 ] || fail "what a killed run has left stays"
+ls mine mine/data | grep 123456 && fail "what a killed run has left stays"
 cp mine/tokenizer.json before.json
 expect 2 "started with another 'vocabulary'" $run --steps 3 --resume --vocabulary 290
 expect 2 "started with another 'steps'" $run --steps 4 --resume
