@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define SLAB 512                        /* values of K; whole blocks of every format */
+#define SLAB 2048                       /* values of K; whole blocks of every format */
 #define PIECE_BYTES ((int64_t)64 << 10) /* of weights, that are worth handing to a thread */
 #define PIECES 4                        /* for each thread, to share out evenly */
 #define SUMS_ROWS 1024                  /* most rows of activations at a time */
