@@ -319,11 +319,13 @@ static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t
 {
     struct decoder_layer *layer = &decoder->layers[index];
     const struct decoder_config *c = &decoder->config;
-    struct tensor *q = op_linear(tape, normed, &layer->query, NULL);
-    struct tensor *k = op_linear(tape, normed, &layer->key, NULL);
-    struct tensor *v = op_linear(tape, normed, &layer->value, NULL);
-    q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, q);
-    k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, k);
+    const struct linear *const inputs[] = {&layer->query, &layer->key, &layer->value};
+    struct tensor *made[3], *q, *k, *v;
+    if (!op_linear_group(tape, normed, inputs, 3, made))
+        return NULL;
+    q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, made[0]);
+    k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, made[1]);
+    v = made[2];
     struct attention_shape shape = context->shape;
     shape.window = decoder_layer_window(c, index);
     if (context->cache)
@@ -347,10 +349,13 @@ static struct tensor *feed(struct decoder *decoder, struct tape *tape, int64_t i
 {
     struct decoder_layer *layer = &decoder->layers[index];
     enum activation f = mlp_activation(decoder->config.mlp);
-    struct tensor *hidden = op_linear(tape, normed, &layer->up, NULL);
     if (!model_mlp_is_gated(decoder->config.mlp))
-        return op_activate(tape, f, hidden);
-    return op_gated(tape, f, op_linear(tape, normed, &layer->gate, NULL), hidden);
+        return op_activate(tape, f, op_linear(tape, normed, &layer->up, NULL));
+    const struct linear *const inputs[] = {&layer->up, &layer->gate};
+    struct tensor *made[2];
+    if (!op_linear_group(tape, normed, inputs, 2, made))
+        return NULL;
+    return op_gated(tape, f, made[1], made[0]);
 }
 
 /* Both branches of a layer. */
