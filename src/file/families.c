@@ -25,6 +25,22 @@ static void smollm3(struct decoder_config *c)
     c->unrotated = (struct layer_pattern){4, 3};
 }
 
+static void mixtral(struct decoder_config *c)
+{
+    c->experts_whole = true;
+}
+
+static void olmoe(struct decoder_config *c)
+{
+    c->query_norm = MODEL_QUERY_NORM_WHOLE;
+}
+
+static void qwen3moe(struct decoder_config *c)
+{
+    qwen3(c);
+    c->experts_whole = true;
+}
+
 /* Every second layer sees all, from the second on. */
 static void gemma2(struct decoder_config *c)
 {
@@ -95,6 +111,12 @@ const struct family families[] = {
      plain},
     {"granite", "granite", "GraniteForCausalLM", "granite", &names_huggingface_llama,
      &names_gguf_llama, true, plain},
+    {"mixtral", "mixtral", "MixtralForCausalLM", "llama", &names_huggingface_mixtral,
+     &names_gguf_llama, true, mixtral},
+    {"olmoe", "olmoe", "OlmoeForCausalLM", "olmoe", &names_huggingface_llama, &names_gguf_plain,
+     true, olmoe},
+    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", "qwen3moe", &names_huggingface_llama,
+     &names_gguf_plain, true, qwen3moe},
     {"gpt2", "gpt2", "GPT2LMHeadModel", "gpt2", &names_huggingface_gpt2, &names_gguf_fused, false,
      gpt2},
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", "gptneox", &names_huggingface_neox,

@@ -261,8 +261,8 @@ static const char *unsupported(const struct config_source *s, const struct decod
 {
     if (count_or(s, "attention.value_length", c->head_width) != c->head_width)
         return "values of another width than keys";
-    if (count_or(s, "expert_count", 0) > 0)
-        return "a mixture of experts";
+    if (count_or(s, "expert_shared_count", 0) > 0 || count_or(s, "expert_group_count", 0) > 1)
+        return "experts that all tokens share, or in groups";
     return NULL;
 }
 
@@ -280,6 +280,12 @@ static enum status read_config(const struct config_source *s, const struct famil
                           ? real_or(s, "attention.layer_norm_epsilon", 1e-5)
                           : real_or(s, "attention.layer_norm_rms_epsilon", 1e-5);
     c->window = count_or(s, "attention.sliding_window", 0);
+    c->experts = count_or(s, "expert_count", 0);
+    if (c->experts > 0) {
+        c->experts_used = count_or(s, "expert_used_count", 0);
+        c->hidden = count_or(s, "expert_feed_forward_length", c->hidden);
+        c->experts_whole = strcmp(c->family, "olmoe") != 0;
+    }
     read_presence(s, c);
     read_special(s, c);
     enum status status = STATUS_OK;
@@ -316,6 +322,10 @@ enum status gguf_read_config(struct gguf *file, struct decoder_config *c, struct
         return error_set(error, STATUS_FAILED, "%s: tensor 'token_embd.weight' is missing",
                          file->path);
     struct config_source source = {.file = file, .arch = arch};
+    int64_t experts;
+    if (strcmp(arch, "llama") == 0 && gguf_get_int(file, "llama.expert_count", &experts) &&
+        experts > 0)
+        family = family_by_name("mixtral"); /* Llama's files with experts */
     enum status status = read_config(&source, family, table->shape[1], file->path, c, error);
     if (status != STATUS_OK)
         return status;
@@ -403,6 +413,12 @@ static void list_keys(struct config_keys *keys, const struct decoder_config *c)
              c->norm == MODEL_NORM_LAYER ? "attention.layer_norm_epsilon"
                                          : "attention.layer_norm_rms_epsilon",
              c->norm_epsilon);
+    if (c->experts > 0) {
+        add_count(keys, "expert_count", c->experts);
+        add_count(keys, "expert_used_count", c->experts_used);
+        if (strcmp(c->family, "qwen3moe") == 0)
+            add_count(keys, "expert_feed_forward_length", c->hidden);
+    }
     if (c->positions == MODEL_POSITIONS_ROTARY) {
         add_count(keys, "vocab_size", c->vocabulary);
         add_count(keys, "attention.key_length", c->head_width);

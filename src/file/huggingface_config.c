@@ -292,6 +292,13 @@ static enum status read_special(const json_t *root, const char *path, struct dec
         c->unrotated = (struct layer_pattern){every, every - 1};
         if (list)
             return read_pattern(list, is_zero, c->layers, path, &c->unrotated, error);
+    } else if (strcmp(c->family, "olmoe") == 0) {
+        if (json_is_number(json_object_get(root, "clip_qkv")))
+            return refuse(path, "clipped queries, keys and values", error);
+    } else if (strcmp(c->family, "qwen3moe") == 0) {
+        if (get_int(root, "decoder_sparse_step", 1) != 1 ||
+            json_array_size(json_object_get(root, "mlp_only_layers")) > 0)
+            return refuse(path, "experts in some layers only", error);
     } else if (strcmp(c->family, "gptneox") == 0) {
         if (!get_bool(root, "use_parallel_residual", true))
             c->block = MODEL_BLOCK_PRE;
@@ -303,6 +310,20 @@ static enum status read_special(const json_t *root, const char *path, struct dec
                           error);
     }
     return STATUS_OK;
+}
+
+/* A mixture of experts; `hidden` is then an expert's width. */
+static void read_experts(const json_t *root, struct decoder_config *c)
+{
+    static const char *const mixtures[] = {"mixtral", "olmoe", "qwen3moe"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(c->family, mixtures[i]) == 0) {
+            c->experts = get_int(root, "num_local_experts", get_int(root, "num_experts", 0));
+            c->experts_used = get_int(root, "num_experts_per_tok", 0);
+            c->hidden = get_int(root, "moe_intermediate_size", c->hidden);
+            c->experts_whole = i == 0 || get_bool(root, "norm_topk_prob", false);
+            c->experts = c->experts > 0 ? c->experts : -1; /* refused later */
+        }
 }
 
 static enum status read_common(const struct family *family, const json_t *root, const char *path,
@@ -325,6 +346,7 @@ static enum status read_common(const struct family *family, const json_t *root, 
         c->output_bias = get_bool(root, "attention_bias", c->output_bias);
     }
     c->mlp_bias = get_bool(root, "mlp_bias", c->mlp_bias);
+    read_experts(root, c);
     enum status status = STATUS_OK;
     if (c->positions == MODEL_POSITIONS_ROTARY) /* needs sizes that may be anything yet */
         status = decoder_config_check(c, path, error);
@@ -568,6 +590,15 @@ static json_t *common_config(const struct decoder_config *c)
     if (strcmp(c->family, "llama") == 0 || strcmp(c->family, "granite") == 0 ||
         strcmp(c->family, "smollm3") == 0)
         json_object_set_new(root, "mlp_bias", json_boolean(c->mlp_bias));
+    if (c->experts > 0) {
+        bool mixtral = strcmp(c->family, "mixtral") == 0;
+        set_int(root, mixtral ? "num_local_experts" : "num_experts", c->experts);
+        set_int(root, "num_experts_per_tok", c->experts_used);
+        if (!mixtral)
+            json_object_set_new(root, "norm_topk_prob", json_boolean(c->experts_whole));
+        if (strcmp(c->family, "qwen3moe") == 0)
+            set_int(root, "moe_intermediate_size", c->hidden);
+    }
     if (c->positions == MODEL_POSITIONS_ROTARY) {
         write_rope(root, c);
         write_windows(root, c);

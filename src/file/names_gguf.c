@@ -26,6 +26,10 @@ static const struct name_rule split_rules[] = {
     {"*mlp.up.bias", "*ffn_up.bias", NAME_PLAIN},
     {"*mlp.down.weight", "*ffn_down.weight", NAME_PLAIN},
     {"*mlp.down.bias", "*ffn_down.bias", NAME_PLAIN},
+    {"*mlp.router.weight", "*ffn_gate_inp.weight", NAME_PLAIN},
+    {"*experts.#.gate.weight", "*ffn_gate_exps.weight", NAME_STACKED},
+    {"*experts.#.up.weight", "*ffn_up_exps.weight", NAME_STACKED},
+    {"*experts.#.down.weight", "*ffn_down_exps.weight", NAME_STACKED},
     {"*mlp_after.weight", "*post_ffw_norm.weight", NAME_PLAIN},
     {NULL, NULL, NAME_PLAIN},
 };

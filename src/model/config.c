@@ -154,6 +154,8 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         {"head width", config->head_width, 1, ATTENTION_HEAD_WIDTH_MOST},
         {"feed-forward width", config->hidden, 1, 1 << 20},
         {"attention window", config->window, 0, 1 << 24},
+        {"number of experts", config->experts, 0, MODEL_EXPERTS_MOST},
+        {"number of experts used", config->experts_used, config->experts > 0, config->experts},
         {"first context", config->rope.first_context, 0, 1 << 24},
         {"offset of positions", config->position_offset, 0, 1 << 10},
         {"id of the token that begins a text", config->bos_token, -1, config->vocabulary - 1},
@@ -188,8 +190,12 @@ struct decoder_size decoder_count(const struct decoder_config *config)
     int64_t queries = config->heads * config->head_width;
     int64_t keys = config->kv_heads * config->head_width;
     int64_t inputs = model_mlp_is_gated(config->mlp) ? 2 : 1;
-    int64_t matrices =
-        config->width * (2 * queries + 2 * keys) + (inputs + 1) * config->width * config->hidden;
+    int64_t feed = (inputs + 1) * config->width * config->hidden;
+    int64_t router = config->experts * config->width;
+    int64_t used = config->experts > 0 ? config->experts_used * feed + router : feed;
+    int64_t mixing = config->width * (2 * queries + 2 * keys);
+    int64_t matrices = mixing + used;
+    int64_t stored = mixing + (config->experts > 0 ? config->experts * feed + router : feed);
     int64_t norm = config->width * (config->norm == MODEL_NORM_LAYER ? 2 : 1);
     int64_t biases = (config->attention_bias ? queries + 2 * keys : 0) +
                      (config->output_bias ? config->width : 0) +
@@ -208,7 +214,7 @@ struct decoder_size decoder_count(const struct decoder_config *config)
     size.embedding = table * (config->tied ? 1 : 2) + positions;
     size.matrices = config->layers * matrices + table;
     size.parameters =
-        config->layers * (matrices + norms * norm + query_norms + biases) + norm + size.embedding;
+        config->layers * (stored + norms * norm + query_norms + biases) + norm + size.embedding;
     return size;
 }
 

@@ -44,6 +44,7 @@ enum rope_scaling {
 };
 
 #define ROPE_PAIRS_MOST 256
+#define MODEL_EXPERTS_MOST 1024
 
 struct rope_config {
     double base;
@@ -83,9 +84,12 @@ struct decoder_config {
     double embedding_scale, residual_scale; /* of embeddings; of each branch. 0: 1 */
     double logit_scale, logit_softcap;      /* in this order; 0: off */
     enum model_mlp mlp;
-    bool tied;           /* output projection shares the embedding's matrix */
-    bool attention_bias; /* on query, key, value */
-    bool output_bias;    /* on the attention's output projection */
+    int64_t experts; /* feed-forward layers of width `hidden`, of which a router chooses; 0: one */
+    int64_t experts_used; /* for each token */
+    bool experts_whole;   /* the weights of those used are scaled to sum up to 1 */
+    bool tied;            /* output projection shares the embedding's matrix */
+    bool attention_bias;  /* on query, key, value */
+    bool output_bias;     /* on the attention's output projection */
     bool mlp_bias;
     double dropout; /* on embeddings and on both branches of a layer, while training */
     int64_t bos_token, eos_token; /* -1: none */
@@ -118,8 +122,8 @@ enum status decoder_config_check(const struct decoder_config *config, const char
 struct decoder_size {
     int64_t parameters; /* all */
     int64_t embedding;  /* token and position tables, and an untied output matrix */
-    int64_t matrices;   /* parameters in matrices that every token is multiplied with, the
-                           output projection included, look-up tables not */
+    int64_t matrices;   /* parameters in matrices that a token is multiplied with, the output
+                           projection included, look-up tables and unused experts not */
 };
 struct decoder_size decoder_count(const struct decoder_config *config);
 

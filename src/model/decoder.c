@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "model/experts.h"
 #include "tensor/attention.h"
 
 #define ROTATIONS_LEAST 256 /* positions in a table at first */
@@ -17,7 +18,7 @@
 static struct parameter *declare(struct decoder *decoder, int64_t layer, const char *name,
                                  enum parameter_kind kind, int64_t rows, int64_t columns)
 {
-    char full[80];
+    char full[96];
     if (layer >= 0)
         snprintf(full, sizeof full, "layers.%lld.%s", (long long)layer, name);
     else
@@ -43,7 +44,7 @@ static struct linear declare_linear(struct decoder *decoder, int64_t layer, cons
                                     int64_t rows, int64_t columns, bool bias)
 {
     struct linear linear = {0};
-    char full[48];
+    char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
     linear.weight = &declare(decoder, layer, full, PARAMETER_MATRIX, rows, columns)->weight;
     if (bias) {
@@ -66,6 +67,38 @@ static struct decoder_norm declare_query_norm(struct decoder *decoder, int64_t l
     return norm;
 }
 
+/* All gates, then all ups, then all downs: files keep those of a kind together. */
+static void declare_experts(struct decoder *decoder, int64_t index)
+{
+    const struct decoder_config *c = &decoder->config;
+    struct decoder_layer *layer = &decoder->layers[index];
+    const char *const kinds[] = {"gate", "up", "down"};
+    struct linear *lists[] = {layer->expert_gates, layer->expert_ups, layer->expert_downs};
+    layer->router = declare_linear(decoder, index, "mlp.router", c->experts, c->width, false);
+    for (int kind = 0; kind < 3; kind++)
+        for (int64_t e = 0; e < c->experts; e++) {
+            char name[48];
+            bool down = kind == 2;
+            snprintf(name, sizeof name, "experts.%lld.%s", (long long)e, kinds[kind]);
+            lists[kind][e] = declare_linear(decoder, index, name, down ? c->width : c->hidden,
+                                            down ? c->hidden : c->width, false);
+        }
+}
+
+/* Room for the experts' layers, shared by all of the decoder's. */
+static bool allocate_experts(struct decoder *decoder)
+{
+    size_t experts = (size_t)decoder->config.experts, layers = (size_t)decoder->config.layers;
+    decoder->experts = experts ? calloc(3 * experts * layers, sizeof *decoder->experts) : NULL;
+    for (size_t i = 0; decoder->experts && i < layers; i++) {
+        struct decoder_layer *layer = &decoder->layers[i];
+        layer->expert_gates = decoder->experts + 3 * i * experts;
+        layer->expert_ups = layer->expert_gates + experts;
+        layer->expert_downs = layer->expert_ups + experts;
+    }
+    return experts == 0 || decoder->experts;
+}
+
 static void declare_layer(struct decoder *decoder, int64_t index)
 {
     const struct decoder_config *c = &decoder->config;
@@ -84,10 +117,15 @@ static void declare_layer(struct decoder *decoder, int64_t index)
     if (c->block == MODEL_BLOCK_SANDWICH)
         layer->attention_after = declare_norm(decoder, index, "attention_after");
     layer->mlp_norm = declare_norm(decoder, index, "mlp_norm");
-    if (model_mlp_is_gated(c->mlp))
-        layer->gate = declare_linear(decoder, index, "mlp.gate", c->hidden, c->width, c->mlp_bias);
-    layer->up = declare_linear(decoder, index, "mlp.up", c->hidden, c->width, c->mlp_bias);
-    layer->down = declare_linear(decoder, index, "mlp.down", c->width, c->hidden, c->mlp_bias);
+    if (c->experts > 0) {
+        declare_experts(decoder, index);
+    } else {
+        if (model_mlp_is_gated(c->mlp))
+            layer->gate =
+                declare_linear(decoder, index, "mlp.gate", c->hidden, c->width, c->mlp_bias);
+        layer->up = declare_linear(decoder, index, "mlp.up", c->hidden, c->width, c->mlp_bias);
+        layer->down = declare_linear(decoder, index, "mlp.down", c->width, c->hidden, c->mlp_bias);
+    }
     if (c->block == MODEL_BLOCK_SANDWICH)
         layer->mlp_after = declare_norm(decoder, index, "mlp_after");
 }
@@ -97,10 +135,12 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
 {
     *decoder = (struct decoder){.config = *config};
     decoder->layers = calloc((size_t)config->layers, sizeof *decoder->layers);
-    if (!decoder->layers)
+    if (!decoder->layers || !allocate_experts(decoder)) {
+        decoder_free(decoder);
         return error_no_memory(error, (size_t)config->layers * sizeof *decoder->layers);
-    enum status status =
-        parameters_create(&decoder->parameters, (int)config->layers * 24 + 8, error);
+    }
+    int64_t capacity = config->layers * (24 + 3 * config->experts) + 8;
+    enum status status = parameters_create(&decoder->parameters, (int)capacity, error);
     if (status != STATUS_OK) {
         decoder_free(decoder);
         return status;
@@ -145,7 +185,7 @@ enum status decoder_create_random(const struct decoder_config *config, uint64_t 
         struct tensor *t = &p->weight.tensor;
         struct random_address address = {seed, RANDOM_INIT, 0, (uint32_t)i};
         double deviation = 0.02;
-        if (ends_with(p->name, "attention.output.weight") || ends_with(p->name, "mlp.down.weight"))
+        if (ends_with(p->name, "attention.output.weight") || ends_with(p->name, ".down.weight"))
             deviation /= sqrt(2.0 * (double)config->layers);
         if (p->kind == PARAMETER_NORM)
             for (int64_t j = 0; j < tensor_count(t); j++)
@@ -160,6 +200,7 @@ void decoder_free(struct decoder *decoder)
 {
     parameters_free(&decoder->parameters);
     free(decoder->layers);
+    free(decoder->experts);
     for (int i = 0; i < ROTATIONS; i++)
         free(decoder->rope_values[i]);
     *decoder = (struct decoder){0};
@@ -234,6 +275,20 @@ static struct tensor *apply_norm(struct tape *tape, const struct decoder *decode
     return op_layer_norm(tape, x, norm->weight, norm->bias, epsilon);
 }
 
+/* The stream x plus a branch's result y. */
+static struct tensor *join_branch(struct decoder *decoder, struct tape *tape, struct tensor *x,
+                                  struct tensor *y, const struct decoder_norm *after)
+{
+    const struct decoder_config *c = &decoder->config;
+    if (after->weight)
+        y = apply_norm(tape, decoder, after, y);
+    if (c->residual_scale > 0)
+        y = op_scale(tape, y, c->residual_scale);
+    if (c->dropout > 0 && tape->training)
+        y = op_dropout(tape, y, c->dropout);
+    return op_add(tape, x, y);
+}
+
 /* The stream x plus a branch that ends in the linear layer `last`, whose input is `inner`. A plain
  * sum is made within the product. */
 static struct tensor *join_stream(struct decoder *decoder, struct tape *tape, struct tensor *x,
@@ -244,12 +299,7 @@ static struct tensor *join_stream(struct decoder *decoder, struct tape *tape, st
     bool dropped = c->dropout > 0 && tape->training, scaled = c->residual_scale > 0;
     if (!after->weight && !scaled && !dropped)
         return op_linear(tape, inner, last, x);
-    struct tensor *y = op_linear(tape, inner, last, NULL);
-    if (after->weight)
-        y = apply_norm(tape, decoder, after, y);
-    if (scaled)
-        y = op_scale(tape, y, c->residual_scale);
-    return op_add(tape, x, dropped ? op_dropout(tape, y, c->dropout) : y);
+    return join_branch(decoder, tape, x, op_linear(tape, inner, last, NULL), after);
 }
 
 /* Attention of a step: every run's keys and values join its sequence, then its queries look. */
@@ -333,7 +383,7 @@ static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t
     return op_attention(tape, q, k, v, &shape);
 }
 
-static enum activation mlp_activation(enum model_mlp mlp)
+enum activation decoder_activation(enum model_mlp mlp)
 {
     static const enum activation by_mlp[] = {
         [MODEL_MLP_SWIGLU] = ACTIVATION_SILU,         [MODEL_MLP_GEGLU_TANH] = ACTIVATION_GELU_TANH,
@@ -348,7 +398,7 @@ static struct tensor *feed(struct decoder *decoder, struct tape *tape, int64_t i
                            struct tensor *normed)
 {
     struct decoder_layer *layer = &decoder->layers[index];
-    enum activation f = mlp_activation(decoder->config.mlp);
+    enum activation f = decoder_activation(decoder->config.mlp);
     if (!model_mlp_is_gated(decoder->config.mlp))
         return op_activate(tape, f, op_linear(tape, normed, &layer->up, NULL));
     const struct linear *const inputs[] = {&layer->up, &layer->gate};
@@ -369,6 +419,9 @@ static struct tensor *pass_layer(struct decoder *decoder, struct tape *tape, int
         join_stream(decoder, tape, x, mixed, &layer->output, &layer->attention_after);
     bool parallel = decoder->config.block == MODEL_BLOCK_PARALLEL;
     normed = apply_norm(tape, decoder, &layer->mlp_norm, parallel ? x : y);
+    if (decoder->config.experts > 0)
+        return join_branch(decoder, tape, y, experts_feed(decoder, tape, index, normed),
+                           &layer->mlp_after);
     return join_stream(decoder, tape, y, feed(decoder, tape, index, normed), &layer->down,
                        &layer->mlp_after);
 }

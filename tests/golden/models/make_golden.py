@@ -105,6 +105,13 @@ MODELS = {
     "gptneox-serial": (other("GPTNeoX", num_key_value_heads=4), dict(use_parallel_residual=False, rotary_pct=1.0,
                                               tie_word_embeddings=False), torch.float32),
     "opt": (opt, {}, torch.float32),
+    "mixtral": (other("Mixtral"), dict(num_local_experts=4, num_experts_per_tok=2,
+                                       num_hidden_layers=2), torch.float32),
+    "olmoe": (other("Olmoe"), dict(num_experts=6, num_experts_per_tok=3, num_hidden_layers=2),
+              torch.float32),
+    "qwen3moe": (other("Qwen3Moe"), dict(num_experts=5, num_experts_per_tok=2, head_dim=8,
+                                         moe_intermediate_size=12, norm_topk_prob=True,
+                                         num_hidden_layers=2), torch.float32),
 }
 
 
