@@ -92,6 +92,27 @@ static void opt(struct decoder_config *c)
     c->tied = true;
 }
 
+static void bert(struct decoder_config *c)
+{
+    biased(c);
+    c->positions = MODEL_POSITIONS_LEARNED;
+    c->mlp = MODEL_MLP_GELU;
+    c->block = MODEL_BLOCK_POST;
+    c->bidirectional = c->embedding_norm = c->tied = true;
+    c->token_types = 2;
+}
+
+/* Every third layer sees all, from the first on. */
+static void modernbert(struct decoder_config *c)
+{
+    c->norm = MODEL_NORM_LAYER_PLAIN;
+    c->mlp = MODEL_MLP_GEGLU;
+    c->bidirectional = c->embedding_norm = c->first_bare = c->tied = true;
+    c->global = (struct layer_pattern){3, 0};
+    c->rope.base = 160000;
+    c->rope.local_base = 10000;
+}
+
 const struct family families[] = {
     {"llama", "llama", "LlamaForCausalLM", "llama", &names_huggingface_llama, &names_gguf_llama,
      true, plain},
@@ -122,6 +143,9 @@ const struct family families[] = {
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", "gptneox", &names_huggingface_neox,
      &names_gguf_fused, false, gptneox},
     {"opt", "opt", "OPTForCausalLM", NULL, &names_huggingface_opt, NULL, false, opt},
+    {"bert", "bert", "BertModel", "bert", &names_huggingface_bert, &names_gguf_bert, false, bert},
+    {"modernbert", "modernbert", "ModernBertModel", NULL, &names_huggingface_modernbert, NULL,
+     false, modernbert},
     {NULL, NULL, NULL, NULL, NULL, NULL, false, NULL},
 };
 

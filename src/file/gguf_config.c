@@ -95,12 +95,15 @@ static void read_presence(const struct config_source *s, struct decoder_config *
 {
     if (!s->file) {
         c->tied = s->made_of->tied;
+        c->token_types = s->made_of->token_types;
         c->attention_bias = s->made_of->attention_bias;
         c->output_bias = s->made_of->output_bias;
         c->mlp_bias = s->made_of->mlp_bias;
         return;
     }
     c->tied = !has_tensor(s, "output.weight");
+    const struct gguf_tensor *types = gguf_tensor_find(s->file, "token_types.weight");
+    c->token_types = types ? types->shape[1] : 0;
     c->attention_bias = has_tensor(s, "blk.0.attn_q.bias") || has_tensor(s, "blk.0.attn_qkv.bias");
     c->output_bias = has_tensor(s, "blk.0.attn_output.bias");
     c->mlp_bias = has_tensor(s, "blk.0.ffn_up.bias");
@@ -276,7 +279,7 @@ static enum status read_config(const struct config_source *s, const struct famil
     c->hidden = count_or(s, "feed_forward_length", 0);
     c->kv_heads = family->grouped ? count_or(s, "attention.head_count_kv", heads) : heads;
     c->head_width = count_or(s, "attention.key_length", c->head_width);
-    c->norm_epsilon = c->norm == MODEL_NORM_LAYER
+    c->norm_epsilon = c->norm != MODEL_NORM_RMS
                           ? real_or(s, "attention.layer_norm_epsilon", 1e-5)
                           : real_or(s, "attention.layer_norm_rms_epsilon", 1e-5);
     c->window = count_or(s, "attention.sliding_window", 0);
@@ -383,6 +386,10 @@ static void list_rope(struct config_keys *keys, const struct decoder_config *c)
 
 static void list_special(struct config_keys *keys, const struct decoder_config *c)
 {
+    if (strcmp(c->family, "bert") == 0) {
+        add(keys, KEY_FLAG, "attention.causal", 0, NULL);
+        add_count(keys, "pooling_type", 1); /* mean */
+    }
     if (c->window > 0)
         add_count(keys, "attention.sliding_window", c->window);
     if (c->attention_softcap > 0)
@@ -410,8 +417,8 @@ static void list_keys(struct config_keys *keys, const struct decoder_config *c)
     add_count(keys, "attention.head_count", c->heads);
     add_count(keys, "attention.head_count_kv", c->kv_heads);
     add_real(keys,
-             c->norm == MODEL_NORM_LAYER ? "attention.layer_norm_epsilon"
-                                         : "attention.layer_norm_rms_epsilon",
+             c->norm != MODEL_NORM_RMS ? "attention.layer_norm_epsilon"
+                                       : "attention.layer_norm_rms_epsilon",
              c->norm_epsilon);
     if (c->experts > 0) {
         add_count(keys, "expert_count", c->experts);

@@ -64,6 +64,14 @@ static bool is_spare(const struct decoder_config *c, const char *name)
     for (size_t i = fused ? 0 : 4; i < sizeof buffers / sizeof *buffers; i++)
         if (ends_with(name, buffers[i]))
             return true;
+    /* Of an encoder what stands on it: poolers, heads that predict masked words. */
+    static const char *const heads[] = {"pooler.", "bert.pooler.", "cls.", "head.", "decoder.",
+                                        "classifier."};
+    for (size_t i = 0; c->bidirectional && i < sizeof heads / sizeof *heads; i++)
+        if (strncmp(name, heads[i], strlen(heads[i])) == 0)
+            return true;
+    if (c->bidirectional && ends_with(name, "embeddings.position_ids"))
+        return true;
     return c->tied &&
            (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "embed_out.weight") == 0);
 }

@@ -37,9 +37,9 @@ struct name_table {
 
 extern const struct name_table names_huggingface_llama, names_huggingface_gemma,
     names_huggingface_phi3, names_huggingface_gpt2, names_huggingface_neox, names_huggingface_opt,
-    names_huggingface_mixtral;
+    names_huggingface_mixtral, names_huggingface_bert, names_huggingface_modernbert;
 extern const struct name_table names_gguf_llama, names_gguf_plain, names_gguf_fused,
-    names_gguf_phi3;
+    names_gguf_phi3, names_gguf_bert;
 
 #define NAME_PARTS_MOST 4
 #define NAME_LENGTH 128

@@ -157,6 +157,7 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         {"number of experts", config->experts, 0, MODEL_EXPERTS_MOST},
         {"number of experts used", config->experts_used, config->experts > 0, config->experts},
         {"first context", config->rope.first_context, 0, 1 << 24},
+        {"number of token types", config->token_types, 0, 1 << 10},
         {"offset of positions", config->position_offset, 0, 1 << 10},
         {"id of the token that begins a text", config->bos_token, -1, config->vocabulary - 1},
         {"id of the token that ends a text", config->eos_token, -1, config->vocabulary - 1},
@@ -197,6 +198,7 @@ struct decoder_size decoder_count(const struct decoder_config *config)
     int64_t matrices = mixing + used;
     int64_t stored = mixing + (config->experts > 0 ? config->experts * feed + router : feed);
     int64_t norm = config->width * (config->norm == MODEL_NORM_LAYER ? 2 : 1);
+    int64_t single = (config->block != MODEL_BLOCK_POST) + config->embedding_norm; /* norms */
     int64_t biases = (config->attention_bias ? queries + 2 * keys : 0) +
                      (config->output_bias ? config->width : 0) +
                      (config->mlp_bias ? inputs * config->hidden + config->width : 0);
@@ -211,10 +213,11 @@ struct decoder_size decoder_count(const struct decoder_config *config)
                             ? (config->context + config->position_offset) * config->width
                             : 0;
     struct decoder_size size;
-    size.embedding = table * (config->tied ? 1 : 2) + positions;
+    size.embedding =
+        table * (config->tied ? 1 : 2) + positions + config->token_types * config->width;
     size.matrices = config->layers * matrices + table;
-    size.parameters =
-        config->layers * (stored + norms * norm + query_norms + biases) + norm + size.embedding;
+    size.parameters = config->layers * (stored + norms * norm + query_norms + biases) +
+                      single * norm - (config->first_bare ? norm : 0) + size.embedding;
     return size;
 }
 

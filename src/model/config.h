@@ -8,7 +8,8 @@
 
 #include "base/error.h"
 
-enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };
+/* The last is layer norm without a bias. */
+enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER, MODEL_NORM_LAYER_PLAIN };
 enum model_positions { MODEL_POSITIONS_ROTARY, MODEL_POSITIONS_LEARNED };
 /* The first three have a gate beside the activated branch, the others none. */
 enum model_mlp {
@@ -24,6 +25,7 @@ enum model_block {
     MODEL_BLOCK_PRE,      /* x += f(norm x); x += g(norm x) */
     MODEL_BLOCK_SANDWICH, /* x += norm f(norm x); x += norm g(norm x): Gemma 2 and 3 */
     MODEL_BLOCK_PARALLEL, /* x += f(norm x) + g(norm' x): GPT-NeoX */
+    MODEL_BLOCK_POST,     /* x = norm(x + f(x)); x = norm(x + g(x)): BERT, without a final norm */
 };
 /* Norms on queries and keys before they are rotated: over each head, or over all heads at once. */
 enum model_query_norm { MODEL_QUERY_NORM_NONE, MODEL_QUERY_NORM_HEAD, MODEL_QUERY_NORM_WHOLE };
@@ -78,6 +80,11 @@ struct decoder_config {
     int64_t window;                 /* a token sees at most so many, itself included; 0: all */
     struct layer_pattern global;    /* layers that see everything in spite of a window */
     enum model_block block;
+    bool bidirectional;  /* an encoder: tokens see those behind them, too, and nothing is predicted;
+                            a window then reaches as far to either side */
+    bool embedding_norm; /* the stream begins with a norm */
+    bool first_bare;     /* the first layer has no norm before its attention: ModernBERT */
+    int64_t token_types; /* rows of a table of which the first is added to every token; 0: none */
     enum model_query_norm query_norm;
     double attention_scale;                 /* of query-key products; 0: 1 / sqrt(head_width) */
     double attention_softcap;               /* c tanh(score / c) instead of the score; 0: off */

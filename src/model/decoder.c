@@ -104,7 +104,8 @@ static void declare_layer(struct decoder *decoder, int64_t index)
     const struct decoder_config *c = &decoder->config;
     struct decoder_layer *layer = &decoder->layers[index];
     int64_t queries = c->heads * c->head_width, keys = c->kv_heads * c->head_width;
-    layer->attention_norm = declare_norm(decoder, index, "attention_norm");
+    if (!c->first_bare || index > 0)
+        layer->attention_norm = declare_norm(decoder, index, "attention_norm");
     layer->query =
         declare_linear(decoder, index, "attention.query", queries, c->width, c->attention_bias);
     layer->key = declare_linear(decoder, index, "attention.key", keys, c->width, c->attention_bias);
@@ -152,9 +153,16 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
         decoder->positions = &declare(decoder, -1, "positions", PARAMETER_EMBEDDING,
                                       config->context + config->position_offset, config->width)
                                   ->weight;
+    if (config->token_types > 0)
+        decoder->token_types = &declare(decoder, -1, "token_types", PARAMETER_EMBEDDING,
+                                        config->token_types, config->width)
+                                    ->weight;
+    if (config->embedding_norm)
+        decoder->embedding_norm = declare_norm(decoder, -1, "embedding_norm");
     for (int64_t i = 0; i < config->layers; i++)
         declare_layer(decoder, i);
-    decoder->final_norm = declare_norm(decoder, -1, "final_norm");
+    if (config->block != MODEL_BLOCK_POST)
+        decoder->final_norm = declare_norm(decoder, -1, "final_norm");
     decoder->head.scale = config->logit_scale > 0 ? (float)config->logit_scale : 1.0f;
     decoder->head.softcap = (float)config->logit_softcap;
     decoder->head.linear.weight = decoder->embedding;
@@ -270,6 +278,8 @@ static struct tensor *apply_norm(struct tape *tape, const struct decoder *decode
                                  const struct decoder_norm *norm, struct tensor *x)
 {
     float epsilon = (float)decoder->config.norm_epsilon;
+    if (!norm->weight)
+        return x;
     if (decoder->config.norm == MODEL_NORM_RMS)
         return op_rms_norm(tape, x, norm->weight, epsilon);
     return op_layer_norm(tape, x, norm->weight, norm->bias, epsilon);
@@ -408,11 +418,26 @@ static struct tensor *feed(struct decoder *decoder, struct tape *tape, int64_t i
     return op_gated(tape, f, made[1], made[0]);
 }
 
+/* A layer with its norms behind the sums. */
+static struct tensor *pass_post(struct decoder *decoder, struct tape *tape, int64_t index,
+                                const struct layer_context *context, struct tensor *x)
+{
+    static const struct decoder_norm none;
+    struct decoder_layer *layer = &decoder->layers[index];
+    struct tensor *mixed = attend(decoder, tape, index, context, x);
+    x = join_stream(decoder, tape, x, mixed, &layer->output, &none);
+    x = apply_norm(tape, decoder, &layer->attention_norm, x);
+    x = join_stream(decoder, tape, x, feed(decoder, tape, index, x), &layer->down, &none);
+    return apply_norm(tape, decoder, &layer->mlp_norm, x);
+}
+
 /* Both branches of a layer. */
 static struct tensor *pass_layer(struct decoder *decoder, struct tape *tape, int64_t index,
                                  const struct layer_context *context, struct tensor *x)
 {
     struct decoder_layer *layer = &decoder->layers[index];
+    if (decoder->config.block == MODEL_BLOCK_POST)
+        return pass_post(decoder, tape, index, context, x);
     struct tensor *normed = apply_norm(tape, decoder, &layer->attention_norm, x);
     struct tensor *mixed = attend(decoder, tape, index, context, normed);
     struct tensor *y =
@@ -434,9 +459,18 @@ static struct tensor *embed(struct decoder *decoder, struct tape *tape,
         x = op_embedding(tape, decoder->positions, positions, batch->batch, batch->length, NULL);
     if (decoder->positions && !x)
         return NULL;
+    if (decoder->token_types) {
+        size_t bytes = (size_t)(batch->batch * batch->length) * sizeof(int32_t);
+        int32_t *first = tape_alloc(tape, bytes);
+        if (!first)
+            return NULL;
+        memset(first, 0, bytes);
+        x = op_embedding(tape, decoder->token_types, first, batch->batch, batch->length, x);
+    }
     x = op_embedding(tape, decoder->embedding, batch->tokens, batch->batch, batch->length, x);
     if (decoder->config.embedding_scale > 0)
         x = op_scale(tape, x, decoder->config.embedding_scale);
+    x = apply_norm(tape, decoder, &decoder->embedding_norm, x);
     if (decoder->config.dropout > 0 && tape->training)
         x = op_dropout(tape, x, decoder->config.dropout);
     return x;
@@ -474,7 +508,7 @@ static struct attention_shape base_shape(const struct decoder *decoder,
         .scale = (float)(c->attention_scale > 0 ? c->attention_scale
                                                 : 1.0 / sqrt((double)c->head_width)),
         .softcap = (float)c->attention_softcap,
-        .causal = true,
+        .causal = !c->bidirectional,
         .segment_start = batch->segment_start,
     };
 }

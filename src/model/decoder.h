@@ -34,7 +34,9 @@ struct decoder {
     struct decoder_config config;
     struct parameters parameters;
     struct weight *embedding;
-    struct weight *positions; /* NULL with rotary positions */
+    struct weight *positions;   /* NULL with rotary positions */
+    struct weight *token_types; /* NULL as a rule */
+    struct decoder_norm embedding_norm;
     struct decoder_layer *layers;
     struct linear *experts; /* of all layers, NULL without */
     struct decoder_norm final_norm;
@@ -60,7 +62,7 @@ struct decoder_batch {
     const int32_t *segment_start; /* (B, T): first token that token t may attend to; or NULL */
 };
 
-/* Final-norm hidden states (B, T, C). */
+/* Final-norm hidden states (B, T, C); those of an encoder are its result. */
 struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch);
 /* Loss of a batch; see op_cross_entropy. */

@@ -5,7 +5,7 @@
 static int64_t layer_values(const struct decoder_config *c)
 {
     int64_t queries = c->heads * c->head_width, keys = c->kv_heads * c->head_width;
-    int64_t norm = c->width + (c->norm == MODEL_NORM_LAYER ? 2 : 1);
+    int64_t norm = c->width + (c->norm == MODEL_NORM_RMS ? 1 : 2);
     int64_t norms = (c->block == MODEL_BLOCK_SANDWICH ? 4 : 2) * norm;
     int64_t attention = 2 * queries + 2 * keys + c->heads + c->width;
     if (c->query_norm != MODEL_QUERY_NORM_NONE)

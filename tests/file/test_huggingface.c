@@ -38,6 +38,8 @@ static const char *const names[] = {
     "mixtral",
     "olmoe",
     "qwen3moe",
+    "bert",
+    "modernbert",
     "mixtral",
     "olmoe",
     "qwen3moe",
@@ -59,7 +61,9 @@ static double worst_difference(struct compute *compute, const char *path, const 
     const struct safetensors_entry *logits = safetensors_find(&expected, "logits");
     assert_non_null(tokens);
     assert_non_null(logits);
-    assert_int_equal(logits->shape[2], model.decoder.config.vocabulary);
+    bool encoder = model.decoder.config.bidirectional; /* then the golden is its hidden states */
+    assert_int_equal(logits->shape[2],
+                     encoder ? model.decoder.config.width : model.decoder.config.vocabulary);
     size_t count = logits->bytes / sizeof(float);
     int32_t *ids = memcpy(malloc(tokens->bytes), tokens->data, tokens->bytes);
     float *want = memcpy(malloc(logits->bytes), logits->data, logits->bytes);
@@ -116,14 +120,19 @@ static void compare_files(const char *original, const char *saved)
         return; /* in several files; the logits tell */
     assert_int_equal(safetensors_open(original, &a, NULL), STATUS_OK);
     assert_int_equal(safetensors_open(saved, &b, NULL), STATUS_OK);
-    assert_int_equal(a.count, b.count);
+    bool encoder = strstr(original, "bert") != NULL; /* poolers are left aside */
+    assert_true(encoder ? a.count >= b.count : a.count == b.count);
     for (int64_t i = 0; i < a.count; i++) {
         const struct safetensors_entry *from = &a.entries[i];
         const struct safetensors_entry *to = safetensors_find(&b, from->name);
         char name[128];
-        snprintf(name, sizeof name, "transformer.%s", from->name);
-        if (!to)
+        static const char *const prefixes[] = {"transformer.", "bert.", "model."};
+        for (int prefix = 0; prefix < 3 && !to; prefix++) {
+            snprintf(name, sizeof name, "%s%s", prefixes[prefix], from->name);
             to = safetensors_find(&b, name);
+        }
+        if (encoder && strncmp(from->name, "pooler.", 7) == 0)
+            continue;
         if (!to)
             fail_msg("tensor %s is missing", name);
         assert_int_equal(from->rank, to->rank);
@@ -213,7 +222,8 @@ static void gguf_keeps_every_family(void **state)
         enum status status = model_save_gguf(&model, path, NULL, "test", &error);
         model_free(&model);
         /* Of these GGUF has no place for what is special. */
-        bool lacks = strcmp(names[i], "opt") == 0 || strcmp(names[i], "gpt2-gelu") == 0;
+        bool lacks = strcmp(names[i], "opt") == 0 || strcmp(names[i], "gpt2-gelu") == 0 ||
+                     strcmp(names[i], "modernbert") == 0;
         if ((status == STATUS_OK) == lacks)
             fail_msg("%s: %s", names[i], lacks ? "was written" : error.message);
         if (!lacks) {
