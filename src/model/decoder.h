@@ -23,6 +23,11 @@ struct decoder_layer {
     struct linear query, key, value, output;
     struct decoder_norm query_norm, key_norm;
     struct linear gate, up, down;
+    struct linear attention_gate;
+    /* Of the delta rule, which such layers have instead of query, key and value. */
+    struct linear delta_input, delta_gate, delta_beta, delta_decay;
+    struct tensor *delta_kernel, *delta_rate, *delta_bias;
+    struct decoder_norm delta_norm;
     struct linear router; /* of a mixture of experts, which has these instead */
     struct linear *expert_gates, *expert_ups, *expert_downs;
 };

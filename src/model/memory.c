@@ -1,5 +1,5 @@
 /* What a training step keeps in memory, counted the way the tape hands it out. */
-#include "model/decoder.h"
+#include "model/delta_mixer.h"
 
 /* Of the tape per layer and token, in values: everything that ops leave behind for backward. */
 static int64_t layer_values(const struct decoder_config *c)
@@ -10,6 +10,11 @@ static int64_t layer_values(const struct decoder_config *c)
     int64_t attention = 2 * queries + 2 * keys + c->heads + c->width;
     if (c->query_norm != MODEL_QUERY_NORM_NONE)
         attention += queries + keys + c->heads + c->kv_heads;
+    attention += c->attention_gate ? 2 * queries : 0;
+    if (c->delta.value_heads > 0) { /* the mean over the layers */
+        int64_t rest = decoder_attention_layers(c, c->layers);
+        attention = (attention * rest + delta_mixer_values(c) * (c->layers - rest)) / c->layers;
+    }
     int64_t mlp = (model_mlp_is_gated(c->mlp) ? 3 : 2) * c->hidden + c->width;
     if (c->experts > 0) /* rows there and back, the router's logits and shares, three lists */
         mlp = c->experts_used * (3 * c->hidden + 2 * c->width + 4) + 2 * c->experts + 2 * c->width;

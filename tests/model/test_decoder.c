@@ -7,7 +7,7 @@
 #include "model/decoder.h"
 #include "support/check.h"
 
-enum { VOCABULARY = 50, CONTEXT = 24, VARIANTS = 9 };
+enum { VOCABULARY = 50, CONTEXT = 24, VARIANTS = 10 };
 
 /* What further families add to a Llama. */
 static void add_traits(int variant, struct decoder_config *c)
@@ -39,6 +39,11 @@ static void add_traits(int variant, struct decoder_config *c)
         c->experts_used = 2;
         c->experts_whole = true;
         c->tied = false;
+    } else if (variant == 9) { /* Qwen3.5 */
+        c->query_norm = MODEL_QUERY_NORM_HEAD;
+        c->attention_gate = true;
+        c->rope.width = 4;
+        c->delta = (struct delta_config){2, 4, 5, 7, 3, {2, 1}};
     } else { /* OPT */
         c->norm = MODEL_NORM_LAYER;
         c->positions = MODEL_POSITIONS_LEARNED;
