@@ -57,6 +57,26 @@ def gemm(results):
         f"\nOther processes took {100 * share:.0f} % of the machine meanwhile.\n")
 
 
+def weights(results):
+    entry = results["weights"]
+    rows = [[row["format"], f"{row['decode_gb']:.1f}", f"{100 * row['decode_share']:.0f} %",
+             f"{row['prefill_gop']:.0f}",
+             f"{100 * row['prefill_share']:.0f} %" if row["peak_gop"] else "-",
+             f"{row['input_gradient_gop']:.0f}"] for row in entry["rows"]]
+    read = statistics.median(row["read_gb"] for row in entry["rows"])
+    peak = statistics.median(row["peak_gop"] for row in entry["rows"])
+    text = ("## Products over stored weights\n\nA matrix of 5632 x 2048 with activations rounded to "
+            "8 bits (`--precision int8`), medians; command `scripts/bench.sh --only weights`. Decode "
+            "is one row of activations over weights that no cache holds, in GB of weights a second, "
+            f"beside plain reading ({read:.1f} GB/s); prefill 512 rows, in 1e9 operations a second, "
+            f"beside the peak of products of bytes ({peak:.0f}); f16 and bf16 multiply in bfloat16 "
+            "there. The gradient of the input is made in f32.\n\n")
+    return text + table(["format", "decode GB/s", "of reading", "prefill GOP/s", "of the peak",
+                         "input gradient GOP/s"], rows) + (
+        f"\n{entry['threads']} threads. Other processes took {100 * entry['others']:.0f} % of the "
+        "machine meanwhile.\n")
+
+
 def train_rows(size, entry):
     for kind in ("f32", "bf16"):
         ours, theirs = entry[kind]["adze " + kind], entry[kind]["PyTorch " + kind]
@@ -150,7 +170,8 @@ def render(results):
     text = ("# Performance\n\nWritten by `make bench`, which measures both sides in turns in one "
             "run: a ratio is the peer's time divided by adze's, median (smallest..largest) over "
             "turns beside each other; above 1 adze is faster.\n\n" + machine(results))
-    for name, section in (("train", train), ("gemm", gemm), ("tokenizer", tokenizer),
+    for name, section in (("train", train), ("gemm", gemm), ("weights", weights),
+                          ("tokenizer", tokenizer),
                           ("dsir", dsir), ("program", program)):
         if name in results:
             text += "\n" + section(results)

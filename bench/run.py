@@ -22,7 +22,7 @@ import time
 
 import report
 
-SECTIONS = ("gemm", "train", "tokenizer", "dsir", "program")
+SECTIONS = ("gemm", "weights", "train", "tokenizer", "dsir", "program")
 BUILD = "build/bench"
 RESULTS = BUILD + "/results.json"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -206,6 +206,13 @@ def measure_gemm(options, quiet, results):
     rows, share = quiet.watch(lambda: run_json(
         [BUILD + "/bench_gemm", str(options.threads), str(options.rounds)], options.threads))
     results["gemm"] = {"rows": rows, "others": share}
+
+
+def measure_weights(options, quiet, results):
+    quiet.wait()
+    rows, share = quiet.watch(lambda: run_json(
+        [BUILD + "/bench_weights", str(options.threads), str(options.rounds)], options.threads))
+    results["weights"] = {"rows": rows, "others": share, "threads": options.threads}
 
 
 def prepare_texts():

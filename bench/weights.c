@@ -1,6 +1,6 @@
-/* Times products over weights of every format: decode (one row of activations, weights streamed from
- * memory) as a share of the bandwidth of plain reading, and prefill (512 rows) as a share of the
- * processor's peak in products of bytes, both measured in the same rounds.
+/* Times products over weights of every format: decode (one row of activations, weights streamed
+ * from memory) as a share of the bandwidth of plain reading, and prefill (512 rows) as a share of
+ * the processor's peak in products of bytes, both measured in the same rounds.
  *
  *   bench_weights THREADS ROUNDS [FORMAT...]
  *
@@ -36,9 +36,11 @@ static void read_memory(void *context, int64_t begin, int64_t end, int thread)
     for (int64_t piece = begin; piece < end; piece++) {
         const uint64_t *words = (const uint64_t *)bench->memory + piece * (1 << 17);
         uint64_t sums[8] = {0};
-        for (int64_t i = 0; i < 1 << 17; i += 8)
+        for (int64_t i = 0; i < 1 << 17; i += 8) {
+            __builtin_prefetch(words + i + 512);
             for (int j = 0; j < 8; j++)
                 sums[j] += words[i + j];
+        }
         for (int j = 1; j < 8; j++)
             sums[0] += sums[j];
         memcpy(bench->y + 16 * thread, sums, sizeof *sums); /* so that it is not left out */
@@ -89,17 +91,18 @@ static double peak_rate(struct bench *bench)
 #endif
 }
 
-static double multiply(struct bench *bench, const struct weight *weight, int64_t rows)
+/* rows x W', or with `back` rows x W: seconds. */
+static double multiply(struct bench *bench, const struct weight *weight, int64_t rows, bool back)
 {
     double begin = bench_seconds();
     gemm(&bench->compute, &(struct gemm_call){.m = rows,
-                                              .n = N,
-                                              .k = K,
-                                              .a = bench->x,
-                                              .a_stride = K,
-                                              .b = weight_matrix(weight, true),
-                                              .c = bench->y,
-                                              .c_stride = N});
+                                              .n = back ? K : N,
+                                              .k = back ? N : K,
+                                              .a = back ? bench->y : bench->x,
+                                              .a_stride = back ? N : K,
+                                              .b = weight_matrix(weight, !back),
+                                              .c = back ? bench->x : bench->y,
+                                              .c_stride = back ? K : N});
     return bench_seconds() - begin;
 }
 
@@ -122,32 +125,45 @@ static int64_t fill(struct bench *bench, const struct weight_format *format)
     return bytes;
 }
 
+static void fill_rows(struct bench *bench)
+{
+    random_fill_normal((struct random_address){.seed = 2, .purpose = RANDOM_TEST}, 0, M * K, 1,
+                       bench->x);
+}
+
 static void measure(struct bench *bench, const struct weight_format *format, int rounds)
 {
     int64_t bytes = fill(bench, format);
     struct weight weight = {.format = format, .rows = N, .columns = K};
     double decode[ROUNDS_MOST], decode_share[ROUNDS_MOST], prefill[ROUNDS_MOST];
     double prefill_share[ROUNDS_MOST], read[ROUNDS_MOST], peak[ROUNDS_MOST];
+    double input[ROUNDS_MOST]; /* gradient of the input, in f32 */
     for (int round = 0; round < rounds; round++) {
         double seconds = 0;
         read[round] = read_rate(bench);
         int64_t at = 0;
         for (; at < STREAM; at += bytes) {
             weight.data = bench->memory + at;
-            seconds += multiply(bench, &weight, 1);
+            seconds += multiply(bench, &weight, 1, false);
         }
         decode[round] = (double)at / seconds;
         decode_share[round] = decode[round] / read[round];
         peak[round] = peak_rate(bench);
         weight.data = bench->memory;
-        prefill[round] = 2.0 * (double)M * (double)N * (double)K / multiply(bench, &weight, M);
+        const double work = 2.0 * (double)M * (double)N * (double)K;
+        prefill[round] = work / multiply(bench, &weight, M, false);
+        memset(bench->y, 0, (size_t)(M * N) * sizeof *bench->y); /* values that stay finite */
+        input[round] = work / multiply(bench, &weight, M, true);
+        fill_rows(bench);
         prefill_share[round] = peak[round] > 0 ? prefill[round] / peak[round] : 0;
     }
     printf("{\"format\": \"%s\", \"read_gb\": %.2f, \"decode_gb\": %.2f, \"decode_share\": %.3f, "
-           "\"peak_gop\": %.0f, \"prefill_gop\": %.0f, \"prefill_share\": %.3f}\n",
+           "\"peak_gop\": %.0f, \"prefill_gop\": %.0f, \"prefill_share\": %.3f, "
+           "\"input_gradient_gop\": %.0f}\n",
            format->name, bench_median(read, rounds) * 1e-9, bench_median(decode, rounds) * 1e-9,
            bench_median(decode_share, rounds), bench_median(peak, rounds) * 1e-9,
-           bench_median(prefill, rounds) * 1e-9, bench_median(prefill_share, rounds));
+           bench_median(prefill, rounds) * 1e-9, bench_median(prefill_share, rounds),
+           bench_median(input, rounds) * 1e-9);
     fflush(stdout);
 }
 
@@ -171,8 +187,7 @@ int main(int count, char **arguments)
     if (!bench.memory || !bench.x || !bench.y)
         bench_require(error_no_memory(&error, bytes), &error);
     memset(bench.memory, 0, bytes);
-    random_fill_normal((struct random_address){.seed = 2, .purpose = RANDOM_TEST}, 0, M * K, 1,
-                       bench.x);
+    fill_rows(&bench);
     for (int i = 1; weight_formats[i]; i++) {
         bool wanted = count == 3;
         for (int j = 3; j < count; j++)

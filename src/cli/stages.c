@@ -13,8 +13,10 @@
 const struct option model_table[] = {
     {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
      "a GGUF file, or a folder with config.json and model.safetensors"},
-    {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "f32", 0, 0,
-     "f32|bf16", NULL, "of matrix products"},
+    {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "int8", 0, 0,
+     "int8|bf16|f32", NULL,
+     "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks; f32: "
+     "exact"},
     {.name = NULL},
 };
 
@@ -30,8 +32,10 @@ enum status loaded_open(struct cli *cli, const struct model_options *options, bo
     *loaded = (struct loaded){0};
     if (!options->model)
         return error_set(error, STATUS_USAGE, "%s: name the model with -m", cli->command->name);
-    enum matmul_precision precision =
-        options->precision && strcmp(options->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32;
+    const char *wish = options->precision ? options->precision : "f32";
+    enum matmul_precision precision = strcmp(wish, "bf16") == 0   ? MATMUL_BF16
+                                      : strcmp(wish, "int8") == 0 ? MATMUL_INT8
+                                                                  : MATMUL_F32;
     enum status status =
         compute_create((int)cli->common->threads, precision, &loaded->compute, error);
     if (status != STATUS_OK)
@@ -133,6 +137,11 @@ static double read_field(const char *path, const char *field)
 double stage_memory_available(void)
 {
     return read_field("/proc/meminfo", "MemAvailable:");
+}
+
+double stage_memory_resident(void)
+{
+    return read_field("/proc/self/status", "VmRSS:");
 }
 
 double stage_memory_peak(void)

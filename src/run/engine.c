@@ -77,10 +77,10 @@ enum status engine_create(struct model *model, struct compute *compute,
         o->cache_tokens = o->slots > CACHE_MOST / o->context ? CACHE_MOST : o->slots * o->context;
     tape_init(&e->tape, compute);
     size_t slots = (size_t)o->slots;
-    e->slots = calloc(slots, sizeof *e->slots);
+    e->slots = calloc(slots, sizeof(struct engine_job *));
     e->runs = malloc(slots * sizeof *e->runs);
-    e->run_jobs = malloc(slots * sizeof *e->run_jobs);
-    e->prompts = malloc(slots * sizeof *e->prompts);
+    e->run_jobs = malloc(slots * sizeof(struct engine_job *));
+    e->prompts = malloc(slots * sizeof(struct engine_job *));
     e->moves = malloc(slots * sizeof *e->moves);
     e->taken = malloc(slots * sizeof *e->taken);
     enum status status = STATUS_OK;
@@ -435,7 +435,7 @@ static enum status build_step(struct engine *e, int64_t *count, int64_t *outputs
         *outputs += e->runs[i].outputs;
         status = kv_sequence_reserve(&e->cache, e->runs[i].sequence, e->runs[i].count, error);
     }
-    if (status != STATUS_OK || *outputs <= e->logit_rows)
+    if (status != STATUS_OK || *outputs == 0 || *outputs <= e->logit_rows)
         return status;
     size_t bytes = (size_t)(*outputs * e->model->decoder.config.vocabulary) * sizeof(float);
     float *logits = realloc(e->logits, bytes);

@@ -9,6 +9,7 @@
 #define ROW_BLOCK 168     /* largest block of rows of A: 12 tiles of 14, 28 of 6, 42 of 4 */
 #define STRIP 256         /* columns of an untransposed B that are unpacked together */
 #define SMALL_ROWS 4      /* up to here a product is many dot products */
+#define DOT_ROWS 64       /* rows whose dot products are made at a time */
 #define DOT_WORK 200000   /* multiplications in a piece of such a product */
 
 struct gemm_job {
@@ -186,21 +187,23 @@ struct dot_job {
     const struct gemm_call *call;
 };
 
-/* Dot products of `count` values of m rows of A with a stored row of B. */
-static void stored_dots(const struct dot_job *job, int64_t row, int64_t begin, int64_t count,
-                        float *space, float *sums)
+/* Dot products of `count` values of at most DOT_ROWS rows of A, from `first` on, with a stored row
+ * of B. */
+static void stored_dots(const struct dot_job *job, int64_t row, int64_t first, int64_t begin,
+                        int64_t count, float *space, float *sums)
 {
     const struct gemm_call *call = job->call;
     const struct row_kernels *kernels = job->compute->kernels;
-    const float *a = call->a + begin;
+    const float *a = call->a + first * call->a_stride + begin;
+    int64_t rows = call->m - first < DOT_ROWS ? call->m - first : DOT_ROWS;
     if (call->b.type == GEMM_F32 || call->b.unpack) {
         const float *values = stored_row(job->compute, &call->b, row, begin, count, space);
-        for (int64_t i = 0; i < call->m; i++)
+        for (int64_t i = 0; i < rows; i++)
             sums[i] = kernels->dot(count, a + i * call->a_stride, values);
         return;
     }
     const uint16_t *stored = (const uint16_t *)call->b.data + row * call->b.stride + begin;
-    for (int64_t i = 0; i < call->m; i++)
+    for (int64_t i = 0; i < rows; i++)
         sums[i] = call->b.type == GEMM_BF16
                       ? kernels->dot_bfloat(count, a + i * call->a_stride, stored)
                       : kernels->dot_half(count, a + i * call->a_stride, stored);
@@ -215,11 +218,12 @@ static void dot_columns(void *context, int64_t begin, int64_t end, int thread)
     for (int64_t j = begin; j < end; j++) {
         for (int64_t depth = 0; depth < call->k; depth += most) {
             int64_t count = call->k - depth < most ? call->k - depth : most;
-            float sums[SMALL_ROWS];
-            stored_dots(job, j, depth, count, space, sums);
+            float sums[DOT_ROWS];
             for (int64_t i = 0; i < call->m; i++) {
+                if (i % DOT_ROWS == 0)
+                    stored_dots(job, j, i, depth, count, space, sums);
                 float *c = call->c + i * call->c_stride + j;
-                float sum = sums[i];
+                float sum = sums[i % DOT_ROWS];
                 if (depth > 0)
                     sum += *c;
                 else if (call->add)
@@ -269,7 +273,7 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
         gemm_empty(call);
         return;
     }
-    if (compute->precision == MATMUL_INT8 && call->b.multiply && call->b.multiply(compute, call))
+    if (compute->precision == MATMUL_INT8 && call->b.multiply && call->b.multiply(compute, call, 1))
         return;
     bool rounded = rounds_to_bfloat(compute, call);
     bool dots =
@@ -295,4 +299,15 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
             gemm_slab(&job);
         }
     }
+}
+
+void gemm_group(const struct compute *compute, const struct gemm_call *calls, int count)
+{
+    bool together = compute->precision == MATMUL_INT8 && calls[0].k > 0 && calls[0].b.multiply;
+    for (int i = 1; i < count; i++)
+        together = together && calls[i].b.multiply == calls[0].b.multiply;
+    if (together && calls[0].b.multiply(compute, calls, count))
+        return;
+    for (int i = 0; i < count; i++)
+        gemm(compute, &calls[i]);
 }

@@ -10,7 +10,7 @@ train="$adze train -d corpus --steps 2 -o new"
 expect 2 "--layers is decided by --base" $train --base model --layers 2
 expect 2 "--vocabulary is decided by --tokenizer" $train --tokenizer model/tokenizer.json --vocabulary 300
 expect 2 "--held or --held-out, not both" $train --held corpus --held-out 0.1
-expect 1 "mixture of options cannot be written as a GPT-2 model" $train --family gpt2 --heads 2 --kv-heads 1
+expect 1 "mixture of options cannot be written as a GPT2LMHeadModel model" $train --family gpt2 --heads 2 --kv-heads 1
 rm -rf new
 expect 2 "weight in 'corpus=nan'" "$adze" train -d corpus=nan --steps 2 -o new
 expect 2 "must not be empty" "$adze" train -d corpus --steps 2 -o ''
@@ -58,11 +58,14 @@ mkfifo pipe
 expect 1 "pipe: not a regular file" "$adze" info pipe
 
 # a resumed run touches nothing before it is sure, and cleans up only behind itself
-cp -r corpus mine && : >mine/notes.202401 && : >mine/checkpoint.safetensors.123456
+cp -r corpus mine && : >mine/notes.202401 
+for name in checkpoint.safetensors $(ls model | grep json) data/train-0.tokens data/held-out-0.tokens; do
+    mkdir -p mine/data && : >mine/$name.123456
+done
 run="$adze train -d corpus $tiny --checkpoint-every 0 -q -o mine"
 $run --steps 3 --resume || fail "resume without a checkpoint"
 [ -e mine/notes.202401 ] || fail "a file of the user is gone"
-[ ! -e mine/checkpoint.safetensors.123456 ] || fail "what a killed run has left stays"
+ls mine mine/data | grep 123456 && fail "what a killed run has left stays"
 cp mine/tokenizer.json before.json
 expect 2 "started with another 'vocabulary'" $run --steps 3 --resume --vocabulary 290
 expect 2 "started with another 'steps'" $run --steps 4 --resume

@@ -11,7 +11,8 @@ length=$((($(date +%s%N) - before) / 1000))
 
 compare() {
     cmp whole/model.safetensors parts/model.safetensors || fail "the model differs: $1 kills"
-    ls parts parts/data | grep -E '\.[0-9]{6}$' && fail "strange files are left"
+    left=$(ls parts parts/data | grep -E '\.[0-9]{6}$')
+    [ -z "$left" ] || fail "strange files are left: $left"
     rm -rf parts
 }
 
