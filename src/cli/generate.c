@@ -1,4 +1,4 @@
-/* adze generate and adze perplexity: use and measure a model. */
+/* adze generate and adze perplexity: use and measure a model. Conversations are in chat.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
-#include "run/engine.h"
+#include "cli/talk.h"
 
 struct prompt_options {
     const char *prompt;
@@ -24,7 +24,7 @@ static const struct option prompt_table[] = {
     {.name = NULL},
 };
 
-static const struct option sampling_table[] = {
+const struct option sampling_table[] = {
     {"temperature", 0, OPTION_REAL, offsetof(struct sampling_options, temperature), "0.8", 0, 100,
      NULL, NULL, "0: always the likeliest token"},
     {"top-k", 0, OPTION_INT, offsetof(struct sampling_options, top_k), "40", 0, 1e9, NULL, NULL,
@@ -39,36 +39,6 @@ static const struct option sampling_table[] = {
      0, 1e6, NULL, "TOKENS", "tokens that count as of late"},
     {.name = NULL},
 };
-
-/* What is being made: printed as it comes, and kept for the result. */
-struct made {
-    bool print;
-    struct tok_ids ids;
-    struct buffer text;
-    struct engine_result result;
-};
-
-static void show(struct made *made, const char *text, size_t length)
-{
-    buffer_add(&made->text, text, length);
-    if (!made->print || length == 0)
-        return;
-    fwrite(text, 1, length, stdout);
-    fflush(stdout);
-}
-
-static bool on_token(void *context, const struct engine_token *token)
-{
-    struct made *made = context;
-    struct error ignored; /* seen by the caller: the list is short */
-    show(made, token->text, token->length);
-    return tok_ids_add(&made->ids, &token->token, 1, &ignored) == STATUS_OK && !cli_stop;
-}
-
-static void on_end(void *context, const struct engine_result *result)
-{
-    show(context, result->text, result->length);
-}
 
 static enum status read_prompt(const struct prompt_options *o, struct buffer *prompt,
                                struct error *error)
@@ -99,14 +69,48 @@ static enum status encode_prompt(const struct loaded *loaded, const struct buffe
     return status;
 }
 
+/* The prompt as a user's message. */
+static enum status encode_message(struct conversation *talk, const struct talk_options *o,
+                                  const json_t *extra, const struct buffer *prompt,
+                                  struct tok_ids *ids, struct error *error)
+{
+    struct chat_options chat = {.extra = extra, .add_generation_prompt = true};
+    json_t *messages = json_array();
+    conversation_options(talk, &chat);
+    if (o->system)
+        json_array_append_new(messages,
+                              conversation_message("system", o->system, strlen(o->system)));
+    json_array_append_new(
+        messages, conversation_message("user", prompt->data ? prompt->data : "", prompt->length));
+    enum status status = messages ? conversation_encode(talk, messages, &chat, ids, NULL, error)
+                                  : error_no_memory(error, 64);
+    json_decref(messages);
+    return status;
+}
+
+static enum status make_prompt(struct loaded *loaded, const struct talk_options *o,
+                               const struct buffer *prompt, struct tok_ids *ids,
+                               struct error *error)
+{
+    struct conversation talk;
+    json_t *extra;
+    if (!o->chat)
+        return encode_prompt(loaded, prompt, ids, error);
+    enum status status = talk_open(&loaded->model, o, &talk, &extra, error);
+    if (status == STATUS_OK)
+        status = encode_message(&talk, o, extra, prompt, ids, error);
+    conversation_free(&talk);
+    json_decref(extra);
+    return status;
+}
+
 static void report(struct cli *cli, struct made *made, int64_t wanted)
 {
     const struct engine_result *r = &made->result;
     json_t *list = json_array();
     for (int64_t i = 0; i < made->ids.count; i++)
         json_array_append_new(list, json_integer(made->ids.items[i]));
-    double seconds = r->seconds - r->wait_seconds - r->prompt_seconds;
-    double rate = seconds > 0 && r->made_tokens > 1 ? (double)(r->made_tokens - 1) / seconds : 0;
+    double rate = talk_rate(r);
     const char *text = made->text.data ? made->text.data : "";
     json_object_set_new(cli->result, "text", json_text(text, made->text.length));
     json_object_set_new(cli->result, "token_ids", list);
@@ -125,13 +129,14 @@ static void report(struct cli *cli, struct made *made, int64_t wanted)
 static enum status run_generate(struct cli *cli, struct error *error)
 {
     const struct prompt_options *o = cli_values(cli, 1);
+    const struct talk_options *talk = cli_values(cli, 3);
     struct made made = {.print = !cli->common->json && !cli->parent};
     struct engine_request request = {.sampling = *(struct sampling_options *)cli_values(cli, 2),
                                      .most_tokens = o->tokens,
                                      .ignore_end = o->ignore_end,
-                                     .continues = true,
-                                     .on_token = on_token,
-                                     .on_end = on_end,
+                                     .continues = !talk->chat,
+                                     .on_token = talk_token,
+                                     .on_end = talk_end,
                                      .context = &made};
     struct loaded loaded;
     struct buffer prompt = {0};
@@ -140,14 +145,16 @@ static enum status run_generate(struct cli *cli, struct error *error)
     if (status != STATUS_OK)
         return status;
     request.sampling.seed = (uint64_t)cli->common->seed;
+    if (talk->chat)
+        request.sampling = talk_sampling(cli, &request.sampling, &loaded.model);
     if (!loaded.model.has_tokenizer)
         status = error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
                            loaded.model.path);
     if (status == STATUS_OK)
         status = read_prompt(o, &prompt, error);
     if (status == STATUS_OK)
-        status = encode_prompt(&loaded, &prompt, &ids, error);
-    if (status == STATUS_OK && made.print && prompt.length > 0)
+        status = make_prompt(&loaded, talk, &prompt, &ids, error);
+    if (status == STATUS_OK && made.print && prompt.length > 0 && !talk->chat)
         fwrite(prompt.data, 1, prompt.length, stdout);
     request.prompt = ids.items;
     request.prompt_count = ids.count;
@@ -157,8 +164,7 @@ static enum status run_generate(struct cli *cli, struct error *error)
         status = buffer_check(&made.text, error);
     if (status == STATUS_OK)
         report(cli, &made, o->tokens);
-    tok_ids_free(&made.ids);
-    buffer_free(&made.text);
+    talk_free(&made);
     tok_ids_free(&ids);
     buffer_free(&prompt);
     loaded_close(&loaded);
@@ -172,7 +178,8 @@ const struct command command_generate = {
     .example = "adze generate -m model.gguf -p 'The kernel' -n 100",
     .tables = {{"Model", model_table, sizeof(struct model_options)},
                {"Generation", prompt_table, sizeof(struct prompt_options)},
-               {"Sampling", sampling_table, sizeof(struct sampling_options)}},
+               {"Sampling", sampling_table, sizeof(struct sampling_options)},
+               {"Chat", talk_table, sizeof(struct talk_options)}},
     .run = run_generate,
 };
 

@@ -14,6 +14,7 @@ const struct command *const cli_commands[] = {
     &command_convert,
     &command_info,
     &command_generate,
+    &command_chat,
     &command_perplexity,
     &command_runs,
     &command_runs_show,
