@@ -91,9 +91,8 @@ enum status adapters_declare(struct adapters *adapters, struct decoder *decoder,
                              enum decoder_linear which, int64_t rank, struct error *error)
 {
     const char *name = decoder_linear_names[which];
-    const struct linear *linear = layer >= 0 && layer < decoder->config.layers
-                                      ? decoder_linear(decoder, layer, which)
-                                      : NULL;
+    const struct linear *linear =
+        layer >= 0 && layer < decoder->config.layers ? decoder_linear(decoder, layer, which) : NULL;
     if (!linear)
         return error_set(error, STATUS_FAILED, "the model has no layer %lld %s to adapt",
                          (long long)layer, name);
@@ -104,8 +103,7 @@ enum status adapters_declare(struct adapters *adapters, struct decoder *decoder,
     struct adapter_item *item = &adapters->items[adapters->count++];
     item->layer = layer;
     item->which = which;
-    item->adapter.a =
-        declare_part(adapters, layer, name, "lora_a", rank, linear->weight->columns);
+    item->adapter.a = declare_part(adapters, layer, name, "lora_a", rank, linear->weight->columns);
     item->adapter.b = declare_part(adapters, layer, name, "lora_b", linear->weight->rows, rank);
     return STATUS_OK;
 }
@@ -117,8 +115,8 @@ enum status adapters_declare_all(struct adapters *adapters, struct decoder *deco
     for (int64_t layer = 0; layer < decoder->config.layers; layer++)
         for (int which = 0; which < LINEARS && status == STATUS_OK; which++)
             if (adapters->settings.targets >> which & 1 && decoder_linear(decoder, layer, which))
-                status = adapters_declare(adapters, decoder, layer, which,
-                                          adapters->settings.rank, error);
+                status = adapters_declare(adapters, decoder, layer, which, adapters->settings.rank,
+                                          error);
     if (status == STATUS_OK && adapters->count == 0)
         status = error_set(error, STATUS_USAGE, "the model has none of the layers to adapt");
     return status;
@@ -136,8 +134,7 @@ void adapters_draw(struct adapters *adapters, uint64_t seed)
         struct random_address address = {seed, RANDOM_ADAPTER, 0, (uint32_t)i};
         double bound = 1 / sqrt((double)a->columns);
         for (int64_t j = 0; j < a->rows * a->columns; j++)
-            a->tensor.data[j] =
-                (float)(bound * (2 * random_uniform(address, (uint64_t)j) - 1));
+            a->tensor.data[j] = (float)(bound * (2 * random_uniform(address, (uint64_t)j) - 1));
     }
 }
 
@@ -219,8 +216,7 @@ enum status adapters_merge(struct decoder *decoder, const struct weight_format *
         for (int which = 0; which < LINEARS && status == STATUS_OK; which++) {
             struct linear *linear = decoder_linear(decoder, layer, which);
             if (linear && linear->adapter)
-                status =
-                    merge_one(linear, format ? format : linear->weight->format, owner, error);
+                status = merge_one(linear, format ? format : linear->weight->format, owner, error);
         }
     return status;
 }
@@ -229,7 +225,7 @@ int64_t adapters_values(const struct adapter_settings *s, const struct decoder_c
 {
     int64_t queries = c->heads * c->head_width, keys = c->kv_heads * c->head_width, sum = 0;
     const int64_t shapes[LINEARS][2] = {
-        {queries, c->width}, {keys, c->width},   {keys, c->width},  {c->width, queries},
+        {queries, c->width},   {keys, c->width},      {keys, c->width},     {c->width, queries},
         {c->hidden, c->width}, {c->hidden, c->width}, {c->width, c->hidden}};
     for (int i = 0; i < LINEARS; i++)
         if (s->targets >> i & 1 && (i != LINEAR_GATE || model_mlp_is_gated(c->mlp)))

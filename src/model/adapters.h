@@ -73,7 +73,8 @@ void adapters_attach(struct adapters *adapters, struct decoder *decoder, double 
 void adapters_detach(struct decoder *decoder);
 
 /* Folds all adapters that are attached into the weights, W + scale B A, and takes them off. Each
- * changed matrix is packed in `format`, or in its own when that is NULL; its memory is `owner`'s. */
+ * changed matrix is packed in `format`, or in its own when that is NULL; its memory is `owner`'s.
+ */
 enum status adapters_merge(struct decoder *decoder, const struct weight_format *format,
                            struct arena *owner, struct error *error);
 

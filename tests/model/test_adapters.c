@@ -90,10 +90,8 @@ static void test_op(struct compute *compute)
             s.values = values;
             check_op(compute, &(struct check_op){.name = "adapter",
                                                  .inputs = 4,
-                                                 .counts = {s.rows * s.columns,
-                                                            s.rank * s.columns,
-                                                            s.outputs * s.rank,
-                                                            s.rows * s.outputs},
+                                                 .counts = {s.rows * s.columns, s.rank * s.columns,
+                                                            s.outputs * s.rank, s.rows * s.outputs},
                                                  .outputs = s.rows * s.outputs,
                                                  .reference = adapter_reference,
                                                  .build = adapter_build,
