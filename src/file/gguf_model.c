@@ -57,6 +57,8 @@ enum status model_load_gguf(const char *path, bool train, struct model *model, s
         status = gguf_read_tokenizer(&model->gguf, &model->tokenizer, error);
         model->has_tokenizer = status == STATUS_OK;
     }
+    if (status == STATUS_OK)
+        status = model_read_gguf_extras(model, error);
     if (status == STATUS_OK && model->has_tokenizer && model->tokenizer.count > config.vocabulary)
         status = error_set(error, STATUS_FAILED,
                            "%s: the tokenizer has %d tokens, but the model's vocabulary %lld", path,
@@ -201,6 +203,8 @@ static enum status write_file(const struct save_plan *plan, const char *path, co
     gguf_put_u32(writer, "general.quantization_version", 2);
     if (model->has_tokenizer)
         status = gguf_put_tokenizer(writer, &model->tokenizer, c->vocabulary, error);
+    if (status == STATUS_OK)
+        status = model_put_gguf_extras(model, writer, error);
     if (status != STATUS_OK) {
         gguf_writer_abort(writer);
         return status;

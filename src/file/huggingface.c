@@ -182,6 +182,8 @@ enum status model_load_folder(const char *folder, bool train, struct model *mode
         status = bind_files(model, train, error);
     if (status == STATUS_OK)
         status = load_tokenizer(model, folder, error);
+    if (status == STATUS_OK)
+        status = model_read_folder_extras(model, folder, error);
     free(config_path);
     return status;
 }
@@ -269,20 +271,19 @@ static enum status save_part(const struct model *model, const char *folder, cons
         status = huggingface_write_config(c, path, error);
     else if (strcmp(name, "model.safetensors") == 0)
         status = save_weights(model, path, error);
-    else if (strcmp(name, "tokenizer.json") == 0)
-        status = model->has_tokenizer ? tok_save(&model->tokenizer, path, error) : STATUS_OK;
-    else
-        status = huggingface_write_generation(c, path, error);
+    else if (model->has_tokenizer)
+        status = tok_save(&model->tokenizer, path, error);
     free(path);
     return status;
 }
 
 enum status model_save_folder(const struct model *model, const char *folder, struct error *error)
 {
-    const char *const parts[] = {"config.json", "generation_config.json", "tokenizer.json",
-                                 "model.safetensors"};
+    const char *const parts[] = {"config.json", "tokenizer.json", "model.safetensors"};
     enum status status = file_make_folders(folder, error);
-    for (int i = 0; i < 4 && status == STATUS_OK; i++)
+    if (status == STATUS_OK)
+        status = model_save_folder_extras(model, folder, error);
+    for (int i = 0; i < 3 && status == STATUS_OK; i++)
         status = save_part(model, folder, parts[i], error);
     return status;
 }

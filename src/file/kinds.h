@@ -54,6 +54,14 @@ struct gguf_rope_tensor {
 };
 int gguf_rope_tensors(const struct decoder_config *config, struct gguf_rope_tensor out[2]);
 
+/* The chat template and the defaults of generation; see extras.c. */
+enum status model_read_folder_extras(struct model *model, const char *folder, struct error *error);
+enum status model_read_gguf_extras(struct model *model, struct error *error);
+enum status model_put_gguf_extras(const struct model *model, struct gguf_writer *writer,
+                                  struct error *error);
+enum status model_save_folder_extras(const struct model *model, const char *folder,
+                                     struct error *error);
+
 /* A JSON object from a file, and back; the latter takes `root` over, which may be NULL for want of
  * memory. */
 enum status huggingface_read_json(const char *path, json_t **root, struct error *error);

@@ -19,6 +19,8 @@ void model_free(struct model *model)
     gguf_close(&model->gguf);
     arena_free(&model->owned);
     free(model->path);
+    free(model->chat_template);
+    json_decref(model->generation);
     *model = (struct model){0};
 }
 

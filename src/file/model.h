@@ -16,6 +16,8 @@ struct model {
     struct decoder decoder;
     struct tokenizer tokenizer;
     bool has_tokenizer;
+    char *chat_template; /* Jinja, or NULL */
+    json_t *generation;  /* as in generation_config.json, or NULL */
     char *path;
     struct safetensors *shards; /* what the weights are mapped from: of a folder */
     int64_t shard_count;
@@ -28,8 +30,9 @@ struct model {
 enum status model_load(const char *path, bool train, struct model *model, struct error *error);
 void model_free(struct model *model);
 
-/* Writes config.json, generation_config.json, model.safetensors (f32) and, when there is one,
- * tokenizer.json into the folder, making it if need be. */
+/* Writes config.json, generation_config.json, model.safetensors (f32) and, when there is a
+ * tokenizer, tokenizer.json, tokenizer_config.json and chat_template.jinja into the folder, making
+ * it if need be. */
 enum status model_save_folder(const struct model *model, const char *folder, struct error *error);
 
 /* Writes a GGUF file: every weight in its present format, f32 matrices in `format` (NULL: f32). */
