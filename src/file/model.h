@@ -29,6 +29,8 @@ struct model {
  * in the file's mapping. Free with model_free. */
 enum status model_load(const char *path, bool train, struct model *model, struct error *error);
 void model_free(struct model *model);
+/* Reads every weight; fails at one that is infinite or no number. */
+enum status model_check_finite(const struct model *model, struct error *error);
 
 /* Writes config.json, generation_config.json, model.safetensors (f32) and, when there is a
  * tokenizer, tokenizer.json, tokenizer_config.json and chat_template.jinja into the folder, making

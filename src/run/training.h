@@ -30,7 +30,6 @@ struct training_options {
     double checkpoint_seconds; /* between checkpoints */
     bool checkpoints;          /* of layers: only their inputs are kept, the rest is made again */
     struct adapter_settings adapters; /* rank 0: the model itself is trained */
-    int64_t frozen_bytes;             /* of weights that are used and not trained */
     const char *settings; /* JSON of everything that shapes the result: must be the same on
                              resuming */
 };
@@ -68,7 +67,8 @@ struct training {
     int64_t steps_here;
 };
 
-/* Bytes that training will need at its peak, model values included. */
+/* Bytes that training will need at its peak, beside what the process holds with the model's values in
+ * memory. */
 int64_t training_memory(const struct decoder_config *config, const struct training_options *options,
                         int threads);
 

@@ -106,6 +106,7 @@ struct jinja_parser {
     struct arena *arena;
     const struct jinja_token *token;
     int depth, loops;
+    int generation; /* blocks seen */
     int uses; /* of the macro being read */
     struct error *error;
     enum status status;
