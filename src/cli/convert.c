@@ -28,8 +28,7 @@ static enum status run_convert(struct cli *cli, struct error *error)
         status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
-    size_t length = strlen(o->output);
-    bool gguf = length > 5 && strcmp(o->output + length - 5, ".gguf") == 0;
+    bool gguf = stage_is_gguf(o->output);
     const struct weight_format *format = weight_format_by_name(o->format);
     bool packs = !format || format->block > 1;
     struct shrink_result shrunk;
@@ -80,7 +79,7 @@ static void describe_formats(struct cli *cli, const struct model *model)
 
 static enum status run_info(struct cli *cli, struct error *error)
 {
-    struct model_options options = {cli->arguments.items[0], "f32"};
+    struct model_options options = {.model = cli->arguments.items[0], .precision = "f32"};
     struct loaded loaded;
     enum status status = loaded_open(cli, &options, false, &loaded, error);
     if (status != STATUS_OK)

@@ -9,7 +9,7 @@ const struct command *const cli_commands[] = {
     &command_tokenizer_train,
     &command_tokenizer_encode,
     &command_tokenizer_decode,
-    &command_train, &command_tune,
+    &command_train, &command_tune, &command_merge,
     &command_shrink,
     &command_convert,
     &command_info,

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "data/corpus.h"
+#include "file/adapters.h"
 #include "file/model.h"
 #include "run/evaluate.h"
 #include "tensor/tape.h"
@@ -11,6 +12,7 @@
 /* -m MODEL and how to compute with it. */
 struct model_options {
     const char *model, *precision;
+    struct option_list adapters; /* PATH or PATH=strength */
 };
 extern const struct option model_table[];
 /* The same for commands that do not compute with the model. */
@@ -21,10 +23,18 @@ struct loaded {
     struct model model;
     struct compute compute;
     struct tape tape;
+    struct adapters *adapters; /* on the model's layers */
+    int64_t adapter_count;
 };
 enum status loaded_open(struct cli *cli, const struct model_options *options, bool train,
                         struct loaded *loaded, struct error *error);
+/* Puts adapters on the model, of --adapter or the like. */
+enum status loaded_put_adapters(struct loaded *loaded, const struct option_list *list,
+                                struct error *error);
 void loaded_close(struct loaded *loaded);
+
+/* Whether a path names a GGUF file to write, rather than a folder. */
+bool stage_is_gguf(const char *path);
 
 /* Says what was bad in a corpus, when anything was. */
 void stage_report_bad(struct cli *cli, const struct corpus_counts *counts);
