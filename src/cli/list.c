@@ -12,7 +12,7 @@ const struct command *const cli_commands[] = {
     &command_train, &command_tune, &command_merge,
     &command_shrink,
     &command_convert,
-    &command_info,
+    &command_export, &command_info, &command_diff,
     &command_generate,
     &command_perplexity,
     &command_runs,

@@ -60,6 +60,10 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *tokenizer,
 enum status gguf_put_tokenizer(struct gguf_writer *writer, const struct tokenizer *tokenizer,
                                int64_t vocabulary, struct error *error);
 
+/* Whether two configurations compute the same. Dropout, which files of most families do not state,
+ * is left aside, and so is the family's name. */
+bool model_configs_agree(const struct decoder_config *a, const struct decoder_config *b);
+
 /* The tokenizer alone, of whatever has one: a model folder, a GGUF file, a tokenizer.json, a
  * tokenizer.model. Free with tok_free. */
 enum status model_load_tokenizer(const char *path, struct tokenizer *tokenizer,
