@@ -129,7 +129,8 @@ static enum status scratch_path(char *path, size_t size, struct error *error)
 
 enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
                            const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
-                           struct evaluation *result, struct error *error)
+                           struct model *reference, struct evaluation *result,
+                           struct divergence *divergence, struct error *error)
 {
     char scratch[4096];
     if (!loaded->model.has_tokenizer)
@@ -157,6 +158,10 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
     if (status == STATUS_OK)
         status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
                                 &shard, window, most_tokens, &cli_stop, result, error);
+    if (status == STATUS_OK && reference)
+        status = difference_divergence(&reference->decoder, &loaded->model.decoder,
+                                       &loaded->compute, &shard, window, most_tokens, &cli_stop,
+                                       divergence, error);
     shard_close(&shard);
     unlink(scratch);
     return status;

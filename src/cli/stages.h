@@ -6,6 +6,7 @@
 #include "data/corpus.h"
 #include "file/adapters.h"
 #include "file/model.h"
+#include "run/difference.h"
 #include "run/evaluate.h"
 #include "tensor/tape.h"
 
@@ -39,10 +40,12 @@ bool stage_is_gguf(const char *path);
 /* Says what was bad in a corpus, when anything was. */
 void stage_report_bad(struct cli *cli, const struct corpus_counts *counts);
 
-/* Evaluates a model on text files, tokenized beside `work` (a path that names a scratch file). */
+/* Evaluates a model on text files, tokenized into a scratch file. With a reference model, the
+ * divergence of the model's predictions from the reference's is measured, too. */
 enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
                            const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
-                           struct evaluation *result, struct error *error);
+                           struct model *reference, struct evaluation *result,
+                           struct divergence *divergence, struct error *error);
 
 /* Adds loss, perplexity, bits per byte to the result and the ledger. */
 void stage_record_evaluation(struct cli *cli, const struct evaluation *evaluation);
