@@ -185,7 +185,7 @@ const struct command command_generate = {
 
 struct perplexity_options {
     struct option_list data;
-    const char *field;
+    const char *field, *reference;
     int64_t window, tokens;
     bool strict;
 };
@@ -199,6 +199,8 @@ static const struct option perplexity_table[] = {
      NULL, "TOKENS", "evaluate that many tokens, spread evenly; 0: all"},
     {"field", 0, OPTION_TEXT, offsetof(struct perplexity_options, field), "text", 0, 0, NULL,
      "NAME", "field of JSON records that holds the text"},
+    {"reference", 0, OPTION_PATH, offsetof(struct perplexity_options, reference), NULL, 0, 0, NULL,
+     "MODEL", "measure the Kullback-Leibler divergence from this model's predictions, too"},
     {"strict", 0, OPTION_FLAG, offsetof(struct perplexity_options, strict), NULL, 0, 0, NULL, NULL,
      "stop at the first bad record"},
     {.name = NULL},
@@ -215,6 +217,28 @@ static void show_perplexity(struct cli *cli)
                json_number_value(json_object_get(r, "bits_per_byte")),
                (long long)json_integer_value(json_object_get(r, "evaluated_tokens")),
                (long long)json_integer_value(json_object_get(r, "evaluated_bytes")));
+    if (!cli->common->json && json_object_get(r, "mean_divergence"))
+        printf("divergence from the reference: mean %.5f nats, median %.5f, 90 %% %.5f, 99 %% %.5f, "
+               "largest %.4f; the same likeliest token in %.2f %%; the reference's loss %.4f\n",
+               json_number_value(json_object_get(r, "mean_divergence")),
+               json_number_value(json_object_get(r, "median_divergence")),
+               json_number_value(json_object_get(r, "divergence_90")),
+               json_number_value(json_object_get(r, "divergence_99")),
+               json_number_value(json_object_get(r, "largest_divergence")),
+               100 * json_number_value(json_object_get(r, "top_agreement")),
+               json_number_value(json_object_get(r, "reference_loss")));
+}
+
+static void record_divergence(struct cli *cli, const struct divergence *d)
+{
+    cli_result_real(cli, "mean_divergence", d->mean);
+    cli_result_real(cli, "median_divergence", d->median);
+    cli_result_real(cli, "divergence_90", d->p90);
+    cli_result_real(cli, "divergence_99", d->p99);
+    cli_result_real(cli, "largest_divergence", d->largest);
+    cli_result_real(cli, "top_agreement", d->agreement);
+    cli_result_real(cli, "reference_loss", d->loss_a);
+    cli_metric(cli, "mean divergence", -1, d->mean);
 }
 
 static enum status run_perplexity(struct cli *cli, struct error *error)
@@ -228,9 +252,18 @@ static enum status run_perplexity(struct cli *cli, struct error *error)
         return status;
     struct corpus_options corpus = {o->field, o->strict, &cli_stop};
     struct evaluation e;
-    status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens, &e, error);
+    struct model reference = {0};
+    struct divergence divergence;
+    if (o->reference)
+        status = model_load(o->reference, false, &reference, error);
+    if (status == STATUS_OK)
+        status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens,
+                                o->reference ? &reference : NULL, &e, &divergence, error);
     if (status == STATUS_OK)
         stage_record_evaluation(cli, &e);
+    if (status == STATUS_OK && o->reference)
+        record_divergence(cli, &divergence);
+    model_free(&reference);
     loaded_close(&loaded);
     return status;
 }

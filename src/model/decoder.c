@@ -562,12 +562,32 @@ static struct attention_shape base_shape(const struct decoder *decoder,
     };
 }
 
+/* A layer as a function of its input. */
+struct layer_call {
+    struct decoder *decoder;
+    int64_t index;
+    struct layer_context context;
+};
+
+static struct tensor *call_layer(void *context, struct tape *tape, struct tensor *x)
+{
+    const struct layer_call *call = context;
+    return pass_layer(call->decoder, tape, call->index, &call->context, x);
+}
+
 /* One layer. When nobody will ask for what lies inside it, its memory is handed back, and the new
  * stream takes the old one's place. */
 static struct tensor *run_layer(struct decoder *decoder, struct tape *tape, int64_t index,
                                 const struct layer_context *context, struct tensor *x)
 {
     bool keeps = tape->recording || tape->forward_mode;
+    if (decoder->checkpoints && tape->recording && !tape->forward_mode) {
+        struct layer_call *call = tape_alloc(tape, sizeof *call);
+        if (!call)
+            return NULL;
+        *call = (struct layer_call){decoder, index, *context};
+        return tape_checkpoint(tape, call_layer, call, x);
+    }
     struct arena_mark mark = arena_save(&tape->activations);
     struct tensor *y = pass_layer(decoder, tape, index, context, x);
     if (!y || keeps)

@@ -48,6 +48,7 @@ struct decoder {
     struct logit_head head; /* shares the embedding's weight when tied */
     struct rope_table rope[ROTATIONS];
     float *rope_values[ROTATIONS]; /* backing of the tables */
+    bool checkpoints; /* training keeps each layer's input only, and computes the rest again */
 };
 
 /* Builds the structure with parameters declared but without values. */
@@ -97,9 +98,18 @@ enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_c
 /* The function inside a feed-forward layer. */
 enum activation decoder_activation(enum model_mlp mlp);
 
-/* Bytes that a training step on (batch, length) keeps at its peak: activations and gradients on
- * the tape, beside parameters (values, gradients, optimizer state). */
-int64_t decoder_activation_bytes(const struct decoder_config *config, int64_t batch,
-                                 int64_t length);
+/* How a training step works, for what it keeps. */
+struct decoder_work {
+    int64_t batch, length;
+    bool checkpoints;     /* as in struct decoder */
+    int64_t adapter_rank; /* 0: the model itself is trained */
+    uint32_t targets;     /* of the adapters; bits as in model/adapters.h */
+    bool adapter_dropout;
+};
+
+/* Bytes that a training step keeps at its peak: activations and gradients on the tape, beside
+ * parameters (values, gradients, optimizer state). */
+int64_t decoder_activation_bytes(const struct decoder_config *config,
+                                 const struct decoder_work *work);
 
 #endif

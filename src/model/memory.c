@@ -1,4 +1,5 @@
 /* What a training step keeps in memory, counted the way the tape hands it out. */
+#include "model/adapters.h"
 #include "model/delta_mixer.h"
 
 /* Of the tape per layer and token, in values: everything that ops leave behind for backward. */
@@ -24,23 +25,33 @@ static int64_t layer_values(const struct decoder_config *c)
     return norms + attention + mlp + dropped + scaled + (apart ? 2 * c->width : 0);
 }
 
-int64_t decoder_activation_bytes(const struct decoder_config *c, int64_t batch, int64_t length)
+/* Of adapters per layer and token: the products x A', and inputs that dropout has changed. */
+static int64_t adapter_values(const struct decoder_config *c, const struct decoder_work *work)
 {
-    int64_t tokens = batch * length, queries = c->heads * c->head_width;
+    int64_t inputs[LINEARS] = {c->width, c->width, c->width, c->heads * c->head_width,
+                               c->width, c->width, c->hidden};
+    int64_t sum = 0;
+    for (int i = 0; work->adapter_rank > 0 && i < LINEARS; i++)
+        if (work->targets >> i & 1 && (i != LINEAR_GATE || model_mlp_is_gated(c->mlp)))
+            sum += work->adapter_rank + (work->adapter_dropout ? inputs[i] : 0);
+    return sum;
+}
+
+int64_t decoder_activation_bytes(const struct decoder_config *c, const struct decoder_work *work)
+{
+    int64_t tokens = work->batch * work->length, queries = c->heads * c->head_width;
     int64_t embeddings = c->width * (c->positions == MODEL_POSITIONS_LEARNED ? 2 : 1) + c->width +
                          3 + (c->embedding_scale > 0 ? c->width : 0);
-    int64_t forward = tokens * (c->layers * layer_values(c) + embeddings);
+    int64_t layer = layer_values(c) + adapter_values(c, work);
+    int64_t kept = work->checkpoints ? c->layers * c->width + layer : c->layers * layer;
+    int64_t forward = tokens * (kept + embeddings);
     /* Backward holds the gradients around one layer: of the stream twice, and of either branch. */
     int64_t widest = (model_mlp_is_gated(c->mlp) ? 3 : 2) * c->hidden;
     if (c->experts > 0) /* all rows of results, and what is around one expert */
         widest = c->experts_used * c->width + c->width + 3 * c->hidden;
     int64_t mixing = 2 * queries + 2 * c->kv_heads * c->head_width;
     int64_t gradients = tokens * (2 * c->width + (widest > mixing ? widest : mixing));
-    int64_t rows = ((int64_t)8 << 20) / c->vocabulary;
-    rows = rows < 64 ? 64 : rows;
-    int64_t room = 1;
-    while (room < (rows < tokens ? rows : tokens))
-        room *= 2;
-    int64_t logits = room * c->vocabulary;
+    int64_t chunk = cross_entropy_chunk(tokens, c->vocabulary);
+    int64_t logits = (chunk < tokens ? chunk : tokens) * c->vocabulary;
     return 4 * (forward + gradients + logits);
 }
