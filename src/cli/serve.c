@@ -94,9 +94,6 @@ static enum status read_keys(const struct listen_options *o, struct arena *arena
         else if (!(keys[count++] = arena_strdup(arena, line)))
             status = error_no_memory(error, strlen(line) + 1);
     }
-    for (int64_t i = 0; i < count && status == STATUS_OK; i++)
-        if (!*keys[i])
-            status = error_set(error, STATUS_USAGE, "serve: an empty --api-key lets everybody in");
     if (status == STATUS_OK && o->key_file && count == o->keys.count)
         status = error_set(error, STATUS_USAGE, "%s: no keys in it", o->key_file);
     buffer_free(&text);
