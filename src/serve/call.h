@@ -13,6 +13,7 @@
 #include <signal.h>
 
 #include "serve/metrics.h"
+#include "serve/prompt.h"
 #include "serve/request.h"
 #include "serve/server.h"
 
@@ -161,11 +162,6 @@ void route_detokenize(struct call *call, struct buffer *out);
 bool route_prepare(struct call *call);
 /* What the model is, for /stats and /v1/models; NULL when out of memory. */
 json_t *route_card(const struct server *server);
-
-/* chat.c: whether the model knows how chats are written, and a chat as the prompt of its answer. */
-bool serve_can_chat(const struct model *model);
-enum status serve_render(const struct model *model, const struct serve_request *request,
-                         struct buffer *text, struct error *error);
 
 /* The page, made from page.html by the build. */
 extern const unsigned char serve_page[];

@@ -474,18 +474,13 @@ static void read_detokenize(struct reader *r)
         q->prompt_count = 1;
 }
 
-bool serve_request_read(enum serve_kind kind, const char *body, size_t length, int64_t vocabulary,
+bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
                         struct serve_request *request, struct serve_refusal *refusal)
 {
-    json_error_t fault;
     struct reader r = {request, refusal, vocabulary};
-    *request = (struct serve_request){.kind = kind};
+    *request = (struct serve_request){.kind = kind, .body = json_incref(body)};
     request->arena.block_bytes = 1024;
-    request->body = json_loadb(body ? body : "", length, JSON_ALLOW_NUL, &fault);
-    if (!request->body)
-        serve_refuse(refusal, 400, NULL, NULL, "the body is no JSON: %s (line %d, column %d)",
-                     fault.text, fault.line, fault.column);
-    else if (!json_is_object(request->body))
+    if (!json_is_object(body))
         serve_refuse(refusal, 400, NULL, NULL, "the body must be a JSON object");
     else if (kind == SERVE_EMBEDDING)
         read_embedding(&r);
@@ -498,6 +493,44 @@ bool serve_request_read(enum serve_kind kind, const char *body, size_t length, i
     if (refusal->status)
         serve_request_free(request);
     return refusal->status == 0;
+}
+
+bool serve_request_read(enum serve_kind kind, const char *body, size_t length, int64_t vocabulary,
+                        struct serve_request *request, struct serve_refusal *refusal)
+{
+    json_error_t fault;
+    json_t *object = json_loadb(body ? body : "", length, JSON_ALLOW_NUL, &fault);
+    if (!object) {
+        serve_refuse(refusal, 400, NULL, NULL, "the body is no JSON: %s (line %d, column %d)",
+                     fault.text, fault.line, fault.column);
+        return false;
+    }
+    bool read = serve_request_take(kind, object, vocabulary, request, refusal);
+    json_decref(object);
+    return read;
+}
+
+struct engine_request serve_request_engine(const struct serve_request *q,
+                                           const struct tok_ids *prompt, int64_t choice,
+                                           int64_t context)
+{
+    struct engine_request request = {
+        .prompt = prompt->items,
+        .prompt_count = prompt->count,
+        .sampling = q->sampling,
+        .biases = q->biases,
+        .bias_count = q->bias_count,
+        .stops = q->stops,
+        .stop_count = q->stop_count,
+        .most_tokens = q->most_tokens < 0 || q->most_tokens > context ? context : q->most_tokens,
+        .log_probabilities = q->log_probabilities,
+        .prompt_log_probabilities = q->log_probabilities && q->echo,
+        .likely = q->likely,
+        .ignore_end = q->ignore_end,
+        .continues = q->kind == SERVE_COMPLETION,
+    };
+    request.sampling.seed += (uint64_t)choice;
+    return request;
 }
 
 void serve_request_free(struct serve_request *request)

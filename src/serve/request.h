@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "run/sampler.h"
+#include "run/engine.h"
 
 enum serve_kind {
     SERVE_COMPLETION,
@@ -68,6 +68,15 @@ struct serve_request {
  * leaves nothing to free; else free with serve_request_free. */
 bool serve_request_read(enum serve_kind kind, const char *body, size_t length, int64_t vocabulary,
                         struct serve_request *request, struct serve_refusal *refusal);
+/* The same for an object that was read already; a reference is kept. */
+bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
+                        struct serve_request *request, struct serve_refusal *refusal);
 void serve_request_free(struct serve_request *request);
+
+/* What the engine is asked for choice `choice` of a prompt: without callbacks, pointing into the
+ * request and to `prompt`. No more tokens than the context are asked for. */
+struct engine_request serve_request_engine(const struct serve_request *request,
+                                           const struct tok_ids *prompt, int64_t choice,
+                                           int64_t context);
 
 #endif

@@ -2,7 +2,6 @@
  * takes. All of it runs on HTTP's threads: the tokenizer and the model are only read. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -106,18 +105,6 @@ void route_health(struct call *call, struct buffer *out)
 
 /* Texts and tokens. */
 
-static enum status encode(const struct server *server, const char *text, size_t length, bool around,
-                          struct tok_ids *ids, struct error *error)
-{
-    struct tok_scratch scratch = {0};
-    const struct tokenizer *t = &server->model->tokenizer;
-    enum status status = around
-                             ? tok_encode_model(t, &scratch, text, length, true, true, ids, error)
-                             : tok_encode(t, &scratch, text, length, true, ids, error);
-    tok_scratch_free(&scratch);
-    return status;
-}
-
 static bool read_body(struct call *call, enum serve_kind kind)
 {
     return serve_request_read(kind, call->body.data, call->body.length,
@@ -133,7 +120,7 @@ void route_tokenize(struct call *call, struct buffer *out)
         return;
     const struct serve_prompt *prompt = &call->request.prompts[0];
     json_t *list = json_array();
-    if (encode(call->server, prompt->text, prompt->length, call->request.special, &ids, &error) !=
+    if (serve_encode_text(call->server->model, prompt, call->request.special, &ids, &error) !=
         STATUS_OK)
         serve_refuse(&call->refusal, 500, NULL, NULL, "%s", error.message);
     for (int64_t i = 0; i < ids.count; i++)
@@ -158,18 +145,6 @@ void route_detokenize(struct call *call, struct buffer *out)
 
 /* Work for the engine. */
 
-/* An empty text begins a document: behind what stands before texts, or the end of another one. */
-static enum status encode_prompt(const struct server *server, const struct serve_prompt *prompt,
-                                 bool around, struct tok_ids *ids, struct error *error)
-{
-    const struct tokenizer *t = &server->model->tokenizer;
-    if (!prompt->text)
-        return tok_ids_add(ids, prompt->ids, prompt->count, error);
-    if (prompt->length == 0 && t->before.count == 0 && t->eos >= 0)
-        return tok_ids_add(ids, &t->eos, 1, error);
-    return encode(server, prompt->text, prompt->length, around, ids, error);
-}
-
 static bool check_length(struct call *call, int64_t count, const char *parameter)
 {
     const struct server *s = call->server;
@@ -186,23 +161,15 @@ static bool check_length(struct call *call, int64_t count, const char *parameter
 static bool render_chat(struct call *call)
 {
     struct serve_request *q = &call->request;
-    struct buffer text = {0};
     struct error error;
     if (!serve_can_chat(call->server->model)) {
         serve_refuse(&call->refusal, 501, NULL, "no_chat_template",
                      "the model comes without a chat template; use /v1/completions");
         return false;
     }
-    if (serve_render(call->server->model, q, &text, &error) != STATUS_OK)
+    if (serve_render_prompt(call->server->model, q, &error) != STATUS_OK)
         serve_refuse(&call->refusal, error.status == STATUS_NO_MEMORY ? 500 : 400, "messages", NULL,
                      "%s", error.message);
-    q->prompts = arena_calloc(&q->arena, 1, sizeof *q->prompts);
-    char *copy = arena_strndup(&q->arena, text.data ? text.data : "", text.length);
-    if (!q->prompts || !copy)
-        serve_refuse(&call->refusal, 500, NULL, NULL, "out of memory");
-    else
-        q->prompts[q->prompt_count++] = (struct serve_prompt){.text = copy, .length = text.length};
-    buffer_free(&text);
     return call->refusal.status == 0;
 }
 
@@ -214,8 +181,8 @@ static bool encode_prompts(struct call *call, const char *parameter)
     if (!call->prompts)
         serve_refuse(&call->refusal, 500, NULL, NULL, "out of memory");
     for (int64_t i = 0; i < q->prompt_count && !call->refusal.status; i++) {
-        if (encode_prompt(call->server, &q->prompts[i], q->special, &call->prompts[i], &error) !=
-            STATUS_OK)
+        if (serve_encode(call->server->model, &q->prompts[i], q->special, &call->prompts[i],
+                         &error) != STATUS_OK)
             serve_refuse(&call->refusal, 500, NULL, NULL, "%s", error.message);
         else
             check_length(call, call->prompts[i].count, parameter);

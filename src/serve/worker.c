@@ -237,27 +237,11 @@ static enum status submit(struct choice *choice, struct error *error)
 {
     const struct call *call = choice->call;
     const struct serve_request *q = &call->request;
-    const struct tok_ids *prompt = &call->prompts[choice->prompt];
-    int64_t most = q->most_tokens < 0 ? call->server->context : q->most_tokens;
-    struct engine_request request = {
-        .prompt = prompt->items,
-        .prompt_count = prompt->count,
-        .sampling = q->sampling,
-        .biases = q->biases,
-        .bias_count = q->bias_count,
-        .stops = q->stops,
-        .stop_count = q->stop_count,
-        .most_tokens = most < call->server->context ? most : call->server->context,
-        .log_probabilities = q->log_probabilities,
-        .prompt_log_probabilities = q->log_probabilities && q->echo,
-        .likely = q->likely,
-        .ignore_end = q->ignore_end,
-        .continues = q->kind == SERVE_COMPLETION,
-        .on_token = on_token,
-        .on_end = on_end,
-        .context = choice,
-    };
-    request.sampling.seed += (uint64_t)choice->index % (uint64_t)q->n;
+    struct engine_request request = serve_request_engine(
+        q, &call->prompts[choice->prompt], choice->index % q->n, call->server->context);
+    request.on_token = on_token;
+    request.on_end = on_end;
+    request.context = choice;
     put_echo(choice);
     return engine_submit(call->server->engine, &request, &choice->engine_id, error);
 }

@@ -1,0 +1,26 @@
+/* From what a client writes, texts, token ids or a chat, to the tokens of a prompt. The command
+ * line's batches take the same way. */
+#ifndef SERVE_PROMPT_H
+#define SERVE_PROMPT_H
+
+#include "file/model.h"
+#include "serve/request.h"
+
+/* Whether the model knows how chats are written. */
+bool serve_can_chat(const struct model *model);
+/* Appends the messages of a request as the text that the model's answer follows. */
+enum status serve_render(const struct model *model, const struct serve_request *request,
+                         struct buffer *text, struct error *error);
+/* Makes a chat's messages its one prompt. */
+enum status serve_render_prompt(const struct model *model, struct serve_request *request,
+                                struct error *error);
+
+/* Appends the tokens of a text; with `around`, those that the model expects before it, too. */
+enum status serve_encode_text(const struct model *model, const struct serve_prompt *prompt,
+                              bool around, struct tok_ids *ids, struct error *error);
+/* The same for any prompt. An empty text begins a document: behind what stands before texts, or
+ * the end of another document. */
+enum status serve_encode(const struct model *model, const struct serve_prompt *prompt, bool around,
+                         struct tok_ids *ids, struct error *error);
+
+#endif
