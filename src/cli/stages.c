@@ -13,9 +13,10 @@
 const struct option model_table[] = {
     {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
      "a GGUF file, or a folder with config.json and model.safetensors"},
-    {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "f32", 0, 0,
-     "f32|bf16|int8", NULL,
-     "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks: faster"},
+    {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "int8", 0, 0,
+     "int8|bf16|f32", NULL,
+     "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks; f32: "
+     "exact"},
     {.name = NULL},
 };
 
@@ -136,6 +137,11 @@ static double read_field(const char *path, const char *field)
 double stage_memory_available(void)
 {
     return read_field("/proc/meminfo", "MemAvailable:");
+}
+
+double stage_memory_resident(void)
+{
+    return read_field("/proc/self/status", "VmRSS:");
 }
 
 double stage_memory_peak(void)

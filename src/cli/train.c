@@ -457,6 +457,7 @@ static enum status announce(struct train *t, struct error *error)
     const struct decoder_config *c = &t->model.decoder.config;
     char count[16], memory[16], have[16];
     double need =
+        stage_memory_resident() +
         (double)training_memory(c, &t->training.options, thread_pool_size(t->compute.pool));
     double available = stage_memory_available();
     cli_result_int(t->cli, "parameters", decoder_count(c).parameters);

@@ -25,6 +25,22 @@ static void smollm3(struct decoder_config *c)
     c->unrotated = (struct layer_pattern){4, 3};
 }
 
+static void mixtral(struct decoder_config *c)
+{
+    c->experts_whole = true;
+}
+
+static void olmoe(struct decoder_config *c)
+{
+    c->query_norm = MODEL_QUERY_NORM_WHOLE;
+}
+
+static void qwen3moe(struct decoder_config *c)
+{
+    qwen3(c);
+    c->experts_whole = true;
+}
+
 /* Every second layer sees all, from the second on. */
 static void gemma2(struct decoder_config *c)
 {
@@ -76,6 +92,27 @@ static void opt(struct decoder_config *c)
     c->tied = true;
 }
 
+static void bert(struct decoder_config *c)
+{
+    biased(c);
+    c->positions = MODEL_POSITIONS_LEARNED;
+    c->mlp = MODEL_MLP_GELU;
+    c->block = MODEL_BLOCK_POST;
+    c->bidirectional = c->embedding_norm = c->tied = true;
+    c->token_types = 2;
+}
+
+/* Every third layer sees all, from the first on. */
+static void modernbert(struct decoder_config *c)
+{
+    c->norm = MODEL_NORM_LAYER_PLAIN;
+    c->mlp = MODEL_MLP_GEGLU;
+    c->bidirectional = c->embedding_norm = c->first_bare = c->tied = true;
+    c->global = (struct layer_pattern){3, 0};
+    c->rope.base = 160000;
+    c->rope.local_base = 10000;
+}
+
 const struct family families[] = {
     {"llama", "llama", "LlamaForCausalLM", "llama", &names_huggingface_llama, &names_gguf_llama,
      true, plain},
@@ -95,11 +132,20 @@ const struct family families[] = {
      plain},
     {"granite", "granite", "GraniteForCausalLM", "granite", &names_huggingface_llama,
      &names_gguf_llama, true, plain},
+    {"mixtral", "mixtral", "MixtralForCausalLM", "llama", &names_huggingface_mixtral,
+     &names_gguf_llama, true, mixtral},
+    {"olmoe", "olmoe", "OlmoeForCausalLM", "olmoe", &names_huggingface_llama, &names_gguf_plain,
+     true, olmoe},
+    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", "qwen3moe", &names_huggingface_llama,
+     &names_gguf_plain, true, qwen3moe},
     {"gpt2", "gpt2", "GPT2LMHeadModel", "gpt2", &names_huggingface_gpt2, &names_gguf_fused, false,
      gpt2},
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", "gptneox", &names_huggingface_neox,
      &names_gguf_fused, false, gptneox},
     {"opt", "opt", "OPTForCausalLM", NULL, &names_huggingface_opt, NULL, false, opt},
+    {"bert", "bert", "BertModel", "bert", &names_huggingface_bert, &names_gguf_bert, false, bert},
+    {"modernbert", "modernbert", "ModernBertModel", NULL, &names_huggingface_modernbert, NULL,
+     false, modernbert},
     {NULL, NULL, NULL, NULL, NULL, NULL, false, NULL},
 };
 

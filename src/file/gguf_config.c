@@ -95,12 +95,15 @@ static void read_presence(const struct config_source *s, struct decoder_config *
 {
     if (!s->file) {
         c->tied = s->made_of->tied;
+        c->token_types = s->made_of->token_types;
         c->attention_bias = s->made_of->attention_bias;
         c->output_bias = s->made_of->output_bias;
         c->mlp_bias = s->made_of->mlp_bias;
         return;
     }
     c->tied = !has_tensor(s, "output.weight");
+    const struct gguf_tensor *types = gguf_tensor_find(s->file, "token_types.weight");
+    c->token_types = types ? types->shape[1] : 0;
     c->attention_bias = has_tensor(s, "blk.0.attn_q.bias") || has_tensor(s, "blk.0.attn_qkv.bias");
     c->output_bias = has_tensor(s, "blk.0.attn_output.bias");
     c->mlp_bias = has_tensor(s, "blk.0.ffn_up.bias");
@@ -261,8 +264,8 @@ static const char *unsupported(const struct config_source *s, const struct decod
 {
     if (count_or(s, "attention.value_length", c->head_width) != c->head_width)
         return "values of another width than keys";
-    if (count_or(s, "expert_count", 0) > 0)
-        return "a mixture of experts";
+    if (count_or(s, "expert_shared_count", 0) > 0 || count_or(s, "expert_group_count", 0) > 1)
+        return "experts that all tokens share, or in groups";
     return NULL;
 }
 
@@ -276,10 +279,16 @@ static enum status read_config(const struct config_source *s, const struct famil
     c->hidden = count_or(s, "feed_forward_length", 0);
     c->kv_heads = family->grouped ? count_or(s, "attention.head_count_kv", heads) : heads;
     c->head_width = count_or(s, "attention.key_length", c->head_width);
-    c->norm_epsilon = c->norm == MODEL_NORM_LAYER
+    c->norm_epsilon = c->norm != MODEL_NORM_RMS
                           ? real_or(s, "attention.layer_norm_epsilon", 1e-5)
                           : real_or(s, "attention.layer_norm_rms_epsilon", 1e-5);
     c->window = count_or(s, "attention.sliding_window", 0);
+    c->experts = count_or(s, "expert_count", 0);
+    if (c->experts > 0) {
+        c->experts_used = count_or(s, "expert_used_count", 0);
+        c->hidden = count_or(s, "expert_feed_forward_length", c->hidden);
+        c->experts_whole = strcmp(c->family, "olmoe") != 0;
+    }
     read_presence(s, c);
     read_special(s, c);
     enum status status = STATUS_OK;
@@ -316,6 +325,10 @@ enum status gguf_read_config(struct gguf *file, struct decoder_config *c, struct
         return error_set(error, STATUS_FAILED, "%s: tensor 'token_embd.weight' is missing",
                          file->path);
     struct config_source source = {.file = file, .arch = arch};
+    int64_t experts;
+    if (strcmp(arch, "llama") == 0 && gguf_get_int(file, "llama.expert_count", &experts) &&
+        experts > 0)
+        family = family_by_name("mixtral"); /* Llama's files with experts */
     enum status status = read_config(&source, family, table->shape[1], file->path, c, error);
     if (status != STATUS_OK)
         return status;
@@ -373,6 +386,10 @@ static void list_rope(struct config_keys *keys, const struct decoder_config *c)
 
 static void list_special(struct config_keys *keys, const struct decoder_config *c)
 {
+    if (strcmp(c->family, "bert") == 0) {
+        add(keys, KEY_FLAG, "attention.causal", 0, NULL);
+        add_count(keys, "pooling_type", 1); /* mean */
+    }
     if (c->window > 0)
         add_count(keys, "attention.sliding_window", c->window);
     if (c->attention_softcap > 0)
@@ -400,9 +417,15 @@ static void list_keys(struct config_keys *keys, const struct decoder_config *c)
     add_count(keys, "attention.head_count", c->heads);
     add_count(keys, "attention.head_count_kv", c->kv_heads);
     add_real(keys,
-             c->norm == MODEL_NORM_LAYER ? "attention.layer_norm_epsilon"
-                                         : "attention.layer_norm_rms_epsilon",
+             c->norm != MODEL_NORM_RMS ? "attention.layer_norm_epsilon"
+                                       : "attention.layer_norm_rms_epsilon",
              c->norm_epsilon);
+    if (c->experts > 0) {
+        add_count(keys, "expert_count", c->experts);
+        add_count(keys, "expert_used_count", c->experts_used);
+        if (strcmp(c->family, "qwen3moe") == 0)
+            add_count(keys, "expert_feed_forward_length", c->hidden);
+    }
     if (c->positions == MODEL_POSITIONS_ROTARY) {
         add_count(keys, "vocab_size", c->vocabulary);
         add_count(keys, "attention.key_length", c->head_width);

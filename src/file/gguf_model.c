@@ -19,13 +19,14 @@ static enum status find_stored(const struct model *model, const struct parameter
     const struct gguf_tensor *tensor = known ? gguf_tensor_find(&model->gguf, name) : NULL;
     if (!tensor)
         return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing", model->path, name);
-    if (tensor->shape[2] != 1 || tensor->shape[3] != 1)
-        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has more than two axes",
+    bool stacked = stored->group.experts > 0 && tensor->shape[2] == stored->group.experts;
+    if ((tensor->shape[2] != 1 && !stacked) || tensor->shape[3] != 1)
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has more axes than it should",
                          model->path, name);
     snprintf(stored->name, sizeof stored->name, "%s", name);
     stored->format = tensor->format;
     stored->data = tensor->data;
-    stored->rows = tensor->shape[1];
+    stored->rows = tensor->shape[1] * tensor->shape[2];
     stored->columns = tensor->shape[0];
     return STATUS_OK;
 }
@@ -107,12 +108,12 @@ static void write_output(const struct save_plan *plan, const struct parameter *p
 static void write_group(const struct save_plan *plan, const struct name_group *group,
                         const struct weight_format *format)
 {
-    for (int i = 0; i < group->count; i++)
-        for (int64_t o = 0; o < names_outputs(group->parts[i]); o++)
+    for (int i = 0; i < names_part_count(group); i++)
+        for (int64_t o = 0; o < names_outputs(names_part(group, i)); o++)
             plan->origins[names_place(group, i, o)] = (int64_t)i << 32 | o;
     for (int64_t at = 0; at < names_stored_outputs(group); at++)
-        write_output(plan, group->parts[plan->origins[at] >> 32], plan->origins[at] & 0xffffffff,
-                     format);
+        write_output(plan, names_part(group, (int)(plan->origins[at] >> 32)),
+                     plan->origins[at] & 0xffffffff, format);
 }
 
 /* Walks all stored tensors: declares them, or writes their data. */
@@ -130,8 +131,13 @@ static void for_tensors(const struct save_plan *plan, bool data)
             gguf_end_tensor(plan->writer);
             continue;
         }
-        int64_t shape[2] = {names_stored_outputs(&group), p->weight.columns};
-        gguf_put_tensor(plan->writer, group.stored, p->rank, shape, format);
+        int64_t shape[3] = {names_stored_outputs(&group), p->weight.columns};
+        if (group.experts > 0) {
+            shape[2] = shape[1];
+            shape[1] = p->weight.rows;
+            shape[0] = group.experts;
+        }
+        gguf_put_tensor(plan->writer, group.stored, group.experts > 0 ? 3 : p->rank, shape, format);
     }
     struct gguf_rope_tensor rope[2];
     int count = gguf_rope_tensors(&plan->model->decoder.config, rope);
@@ -175,7 +181,8 @@ static enum status reserve_plan(struct save_plan *plan, struct error *error)
     int64_t widest = 1, outputs = 1;
     for (int i = 0; i < parameters->count; i++) {
         const struct parameter *p = &parameters->items[i];
-        int64_t count = names_outputs(p) * NAME_PARTS_MOST;
+        int64_t parts = plan->model->decoder.config.experts;
+        int64_t count = names_outputs(p) * (parts > NAME_PARTS_MOST ? parts : NAME_PARTS_MOST);
         widest = p->weight.columns > widest ? p->weight.columns : widest;
         outputs = count > outputs ? count : outputs;
     }

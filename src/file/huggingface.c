@@ -64,6 +64,14 @@ static bool is_spare(const struct decoder_config *c, const char *name)
     for (size_t i = fused ? 0 : 4; i < sizeof buffers / sizeof *buffers; i++)
         if (ends_with(name, buffers[i]))
             return true;
+    /* Of an encoder what stands on it: poolers, heads that predict masked words. */
+    static const char *const heads[] = {"pooler.", "bert.pooler.", "cls.", "head.", "decoder.",
+                                        "classifier."};
+    for (size_t i = 0; c->bidirectional && i < sizeof heads / sizeof *heads; i++)
+        if (strncmp(name, heads[i], strlen(heads[i])) == 0)
+            return true;
+    if (c->bidirectional && ends_with(name, "embeddings.position_ids"))
+        return true;
     return c->tied &&
            (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "embed_out.weight") == 0);
 }
@@ -199,8 +207,8 @@ static float *gather(const struct name_group *group, struct arena *arena)
     float *row = arena_alloc(arena, (size_t)in * sizeof(float));
     if (!values || !row)
         return NULL;
-    for (int i = 0; i < group->count; i++) {
-        const struct parameter *part = group->parts[i];
+    for (int i = 0; i < names_part_count(group); i++) {
+        const struct parameter *part = names_part(group, i);
         for (int64_t o = 0; o < names_outputs(part); o++) {
             int64_t at = names_place(group, i, o);
             weight_unpack_row(&part->weight, part->rank == 1 ? 0 : o, part->rank == 1 ? o : 0, in,
@@ -217,7 +225,7 @@ static enum status describe_entry(const struct name_group *group, struct safeten
 {
     const struct parameter *p = group->parts[0];
     int64_t outputs = names_stored_outputs(group);
-    bool as_it_is = group->count == 1 && group->rule->form != NAME_TRANSPOSED &&
+    bool as_it_is = names_part_count(group) == 1 && group->rule->form != NAME_TRANSPOSED &&
                     group->rule->form != NAME_LESS_ONE && p->weight.format == &weight_f32;
     entry->name = arena_strdup(arena, group->stored);
     entry->format = &weight_f32;

@@ -146,11 +146,13 @@ static enum status read_rope(const json_t *root, const char *path, struct decode
         rope = json_object_get(rope, "full_attention");
     if (json_is_object(json_object_get(root, "rope_scaling")))
         rope = json_object_get(root, "rope_scaling");
-    c->rope.base = get_real(root, "rope_theta",
-                            get_real(root, "rotary_emb_base", get_real(rope, "rope_theta", 10000)));
+    double base = strcmp(c->family, "modernbert") == 0 ? 160000 : 10000;
+    base = get_real(root, "global_rope_theta", get_real(rope, "rope_theta", base));
+    c->rope.base = get_real(root, "rope_theta", get_real(root, "rotary_emb_base", base));
     if (c->rope.local_base > 0)
         c->rope.local_base =
-            get_real(root, "rope_local_base_freq", get_real(local, "rope_theta", 10000));
+            get_real(root, "rope_local_base_freq",
+                     get_real(root, "local_rope_theta", get_real(local, "rope_theta", 10000)));
     double usual = strcmp(c->family, "gptneox") == 0 ? 0.25 : 1;
     double part =
         get_real(root, "partial_rotary_factor",
@@ -213,6 +215,11 @@ static enum status read_windows(const json_t *root, const char *path, struct dec
 {
     const json_t *types = json_object_get(root, "layer_types");
     c->window = get_int(root, "sliding_window", 0);
+    if (strcmp(c->family, "modernbert") == 0) { /* half to either side, and the token itself */
+        int64_t every = get_int(root, "global_attn_every_n_layers", 3);
+        c->window = get_int(root, "local_attention", 128) / 2 + 1;
+        c->global = (struct layer_pattern){every, 0};
+    }
     if (!get_bool(root, "use_sliding_window", true))
         c->window = 0;
     if (c->window == 0) {
@@ -292,6 +299,21 @@ static enum status read_special(const json_t *root, const char *path, struct dec
         c->unrotated = (struct layer_pattern){every, every - 1};
         if (list)
             return read_pattern(list, is_zero, c->layers, path, &c->unrotated, error);
+    } else if (strcmp(c->family, "bert") == 0) {
+        const char *positions = get_text(root, "position_embedding_type");
+        c->token_types = get_int(root, "type_vocab_size", 2);
+        if (positions && strcmp(positions, "absolute") != 0)
+            return refuse(path, "BERT with relative positions", error);
+    } else if (strcmp(c->family, "modernbert") == 0) {
+        if (get_bool(root, "norm_bias", false) || c->attention_bias || c->mlp_bias)
+            return refuse(path, "ModernBERT with biases", error);
+    } else if (strcmp(c->family, "olmoe") == 0) {
+        if (json_is_number(json_object_get(root, "clip_qkv")))
+            return refuse(path, "clipped queries, keys and values", error);
+    } else if (strcmp(c->family, "qwen3moe") == 0) {
+        if (get_int(root, "decoder_sparse_step", 1) != 1 ||
+            json_array_size(json_object_get(root, "mlp_only_layers")) > 0)
+            return refuse(path, "experts in some layers only", error);
     } else if (strcmp(c->family, "gptneox") == 0) {
         if (!get_bool(root, "use_parallel_residual", true))
             c->block = MODEL_BLOCK_PRE;
@@ -305,6 +327,20 @@ static enum status read_special(const json_t *root, const char *path, struct dec
     return STATUS_OK;
 }
 
+/* A mixture of experts; `hidden` is then an expert's width. */
+static void read_experts(const json_t *root, struct decoder_config *c)
+{
+    static const char *const mixtures[] = {"mixtral", "olmoe", "qwen3moe"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(c->family, mixtures[i]) == 0) {
+            c->experts = get_int(root, "num_local_experts", get_int(root, "num_experts", 0));
+            c->experts_used = get_int(root, "num_experts_per_tok", 0);
+            c->hidden = get_int(root, "moe_intermediate_size", c->hidden);
+            c->experts_whole = i == 0 || get_bool(root, "norm_topk_prob", false);
+            c->experts = c->experts > 0 ? c->experts : -1; /* refused later */
+        }
+}
+
 static enum status read_common(const struct family *family, const json_t *root, const char *path,
                                struct decoder_config *c, struct error *error)
 {
@@ -316,15 +352,17 @@ static enum status read_common(const struct family *family, const json_t *root, 
     c->kv_heads = family->grouped ? get_int(root, "num_key_value_heads", heads) : heads;
     c->head_width = get_int(root, "head_dim", heads > 0 ? width / heads : 0);
     c->hidden = get_int(root, "intermediate_size", get_int(root, "ffn_dim", 0));
-    bool layer_norm = c->norm == MODEL_NORM_LAYER;
-    c->norm_epsilon =
-        layer_norm ? get_real(root, "layer_norm_eps", 1e-5) : get_real(root, "rms_norm_eps", 1e-6);
+    double usual = strcmp(c->family, "bert") == 0 ? 1e-12 : 1e-5;
+    c->norm_epsilon = c->norm == MODEL_NORM_RMS
+                          ? get_real(root, "rms_norm_eps", 1e-6)
+                          : get_real(root, "layer_norm_eps", get_real(root, "norm_eps", usual));
     c->tied = get_bool(root, "tie_word_embeddings", c->tied);
     if (strcmp(c->family, "qwen2") != 0) {
         c->attention_bias = get_bool(root, "attention_bias", c->attention_bias);
         c->output_bias = get_bool(root, "attention_bias", c->output_bias);
     }
     c->mlp_bias = get_bool(root, "mlp_bias", c->mlp_bias);
+    read_experts(root, c);
     enum status status = STATUS_OK;
     if (c->positions == MODEL_POSITIONS_ROTARY) /* needs sizes that may be anything yet */
         status = decoder_config_check(c, path, error);
@@ -478,10 +516,15 @@ static json_t *scaling_object(const struct decoder_config *c)
 
 static void write_rope(json_t *root, const struct decoder_config *c)
 {
-    set_real(root, strcmp(c->family, "gptneox") == 0 ? "rotary_emb_base" : "rope_theta",
+    bool modernbert = strcmp(c->family, "modernbert") == 0;
+    set_real(root,
+             modernbert                          ? "global_rope_theta"
+             : strcmp(c->family, "gptneox") == 0 ? "rotary_emb_base"
+                                                 : "rope_theta",
              c->rope.base);
     if (c->rope.local_base > 0)
-        set_real(root, "rope_local_base_freq", c->rope.local_base);
+        set_real(root, modernbert ? "local_rope_theta" : "rope_local_base_freq",
+                 c->rope.local_base);
     double part = (double)decoder_rope_width(c) / (double)c->head_width;
     if (strcmp(c->family, "gptneox") == 0)
         set_real(root, "rotary_pct", part);
@@ -496,6 +539,11 @@ static void write_rope(json_t *root, const struct decoder_config *c)
 
 static void write_windows(json_t *root, const struct decoder_config *c)
 {
+    if (strcmp(c->family, "modernbert") == 0) {
+        set_int(root, "local_attention", 2 * (c->window - 1));
+        set_int(root, "global_attn_every_n_layers", c->global.every);
+        return;
+    }
     bool qwen = strncmp(c->family, "qwen", 4) == 0 || strcmp(c->family, "smollm3") == 0;
     if (qwen)
         json_object_set_new(root, "use_sliding_window", json_boolean(c->window > 0));
@@ -538,6 +586,10 @@ static void write_special(json_t *root, const struct decoder_config *c)
     } else if (strcmp(c->family, "gptneox") == 0) {
         json_object_set_new(root, "use_parallel_residual",
                             json_boolean(c->block == MODEL_BLOCK_PARALLEL));
+    } else if (strcmp(c->family, "bert") == 0) {
+        set_int(root, "type_vocab_size", c->token_types);
+    } else if (strcmp(c->family, "modernbert") == 0) {
+        set_text(root, "hidden_activation", activation_name(c->mlp));
     } else if (strcmp(c->family, "opt") == 0) {
         set_text(root, "activation_function", activation_name(c->mlp));
         json_object_set_new(root, "do_layer_norm_before", json_true());
@@ -561,13 +613,26 @@ static json_t *common_config(const struct decoder_config *c)
     set_int(root, "head_dim", c->head_width);
     set_text(root, "hidden_act", activation_name(c->mlp));
     set_int(root, "max_position_embeddings", c->context);
-    set_real(root, c->norm == MODEL_NORM_LAYER ? "layer_norm_eps" : "rms_norm_eps",
+    set_real(root,
+             c->norm == MODEL_NORM_RMS     ? "rms_norm_eps"
+             : c->norm == MODEL_NORM_LAYER ? "layer_norm_eps"
+                                           : "norm_eps",
              c->norm_epsilon);
-    if (strcmp(c->family, "qwen2") != 0 && strcmp(c->family, "opt") != 0)
+    if (strcmp(c->family, "qwen2") != 0 && strcmp(c->family, "opt") != 0 &&
+        strcmp(c->family, "bert") != 0)
         json_object_set_new(root, "attention_bias", json_boolean(c->attention_bias));
     if (strcmp(c->family, "llama") == 0 || strcmp(c->family, "granite") == 0 ||
         strcmp(c->family, "smollm3") == 0)
         json_object_set_new(root, "mlp_bias", json_boolean(c->mlp_bias));
+    if (c->experts > 0) {
+        bool mixtral = strcmp(c->family, "mixtral") == 0;
+        set_int(root, mixtral ? "num_local_experts" : "num_experts", c->experts);
+        set_int(root, "num_experts_per_tok", c->experts_used);
+        if (!mixtral)
+            json_object_set_new(root, "norm_topk_prob", json_boolean(c->experts_whole));
+        if (strcmp(c->family, "qwen3moe") == 0)
+            set_int(root, "moe_intermediate_size", c->hidden);
+    }
     if (c->positions == MODEL_POSITIONS_ROTARY) {
         write_rope(root, c);
         write_windows(root, c);

@@ -203,7 +203,11 @@ bool model_configs_agree(const struct decoder_config *a, const struct decoder_co
     bool kinds = a->norm == b->norm && a->positions == b->positions && a->block == b->block &&
                  a->query_norm == b->query_norm && a->mlp == b->mlp && a->tied == b->tied &&
                  a->attention_bias == b->attention_bias && a->output_bias == b->output_bias &&
-                 a->mlp_bias == b->mlp_bias;
+                 a->mlp_bias == b->mlp_bias && a->bidirectional == b->bidirectional &&
+                 a->embedding_norm == b->embedding_norm && a->first_bare == b->first_bare &&
+                 a->token_types == b->token_types && a->experts == b->experts &&
+                 a->experts_used == b->experts_used &&
+                 (a->experts == 0 || a->experts_whole == b->experts_whole);
     if (!sizes || !kinds || a->window != b->window)
         return false;
     return patterns_agree(&a->unrotated, &b->unrotated, a->layers) &&

@@ -14,37 +14,62 @@ static const char *in_layer(const char *ours, int *layer)
     return inside ? strchr(ours + 7, '.') + 1 : ours;
 }
 
+/* Whether the name is the pattern's, in which '#' stands for a number; *number receives it. */
+static bool matches(const char *pattern, const char *name, int *number)
+{
+    const char *hash = strchr(pattern, '#');
+    if (!hash)
+        return strcmp(pattern, name) == 0;
+    size_t before = (size_t)(hash - pattern);
+    char *end;
+    if (strncmp(pattern, name, before) != 0 || name[before] < '0' || name[before] > '9')
+        return false;
+    *number = (int)strtol(name + before, &end, 10);
+    return strcmp(hash + 1, end) == 0;
+}
+
 static const struct name_rule *find_rule(const struct name_table *table, const char *rest,
-                                         bool inside)
+                                         bool inside, int *expert)
 {
     for (const struct name_rule *rule = table->rules; rule->ours; rule++) {
         bool starred = rule->ours[0] == '*';
-        if (starred == inside && strcmp(rule->ours + starred, rest) == 0)
+        if (starred == inside && matches(rule->ours + starred, rest, expert))
             return rule;
     }
     return NULL;
 }
 
 static void stored_name(const struct name_table *table, const struct name_rule *rule, int layer,
-                        char *out)
+                        int expert, char *out)
 {
     char prefix[40] = "";
     if (layer >= 0) /* "%d" replaced by hand: the format is data */
         snprintf(prefix, sizeof prefix, "%.*s%d.", (int)strcspn(table->layer, "%"), table->layer,
                  layer);
-    snprintf(out, NAME_LENGTH, "%s%s", prefix, rule->theirs + (rule->theirs[0] == '*'));
+    const char *theirs = rule->theirs + (rule->theirs[0] == '*'), *hash = strchr(theirs, '#');
+    if (hash)
+        snprintf(out, NAME_LENGTH, "%s%.*s%d%s", prefix, (int)(hash - theirs), theirs, expert,
+                 hash + 1);
+    else
+        snprintf(out, NAME_LENGTH, "%s%s", prefix, theirs);
 }
 
 bool names_find(const struct name_table *table, const struct decoder *decoder,
                 const struct parameter *parameter, struct name_group *group)
 {
-    int layer;
+    int layer, expert = 0;
     const char *rest = in_layer(parameter->name, &layer);
     *group = (struct name_group){.table = table, .head_width = decoder->config.head_width};
-    group->rule = find_rule(table, rest, layer >= 0);
+    group->rule = find_rule(table, rest, layer >= 0, &expert);
     if (!group->rule)
         return false;
-    stored_name(table, group->rule, layer, group->stored);
+    stored_name(table, group->rule, layer, expert, group->stored);
+    if (group->rule->form == NAME_STACKED) { /* experts of a kind are declared one after another */
+        group->experts = decoder->config.experts;
+        group->parts[group->count++] = (struct parameter *)(uintptr_t)(parameter - expert);
+        group->index = expert;
+        return true;
+    }
     for (const struct name_rule *rule = table->rules; rule->ours; rule++) {
         if (strcmp(rule->theirs, group->rule->theirs) != 0)
             continue;
@@ -71,11 +96,21 @@ int64_t names_outputs(const struct parameter *parameter)
     return parameter->rank == 1 ? parameter->weight.columns : parameter->weight.rows;
 }
 
+const struct parameter *names_part(const struct name_group *group, int part)
+{
+    return group->experts > 0 ? group->parts[0] + part : group->parts[part];
+}
+
+int names_part_count(const struct name_group *group)
+{
+    return group->experts > 0 ? (int)group->experts : group->count;
+}
+
 int64_t names_stored_outputs(const struct name_group *group)
 {
     int64_t sum = 0;
-    for (int i = 0; i < group->count; i++)
-        sum += names_outputs(group->parts[i]);
+    for (int i = 0; i < names_part_count(group); i++)
+        sum += names_outputs(names_part(group, i));
     return sum;
 }
 
@@ -90,6 +125,8 @@ int64_t names_place(const struct name_group *group, int part, int64_t output)
     if (group->rule->form == NAME_BY_HEAD)
         return (head * group->count + part) * width + at;
     int64_t before = 0;
+    if (group->experts > 0)
+        return part * names_outputs(group->parts[0]) + output;
     for (int i = 0; i < part; i++)
         before += names_outputs(group->parts[i]);
     if (!interleaves(group))

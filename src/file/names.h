@@ -18,9 +18,11 @@ enum name_form {
                         neighbors, ours and Hugging Face's pairs j with j + D/2 */
     NAME_BY_HEAD,    /* head by head: the head's part of one parameter, then of the next */
     NAME_LESS_ONE,   /* a norm's weight less 1 */
+    NAME_STACKED,    /* those of all experts behind one another, as one tensor of three axes */
 };
 
-/* `ours` and `theirs` may start with '*', which stands for the layer's prefix. */
+/* `ours` and `theirs` may start with '*', which stands for the layer's prefix, and have a '#',
+ * which stands for the expert's number; of NAME_STACKED only `ours` has one. */
 struct name_rule {
     const char *ours, *theirs;
     enum name_form form;
@@ -34,9 +36,10 @@ struct name_table {
 };
 
 extern const struct name_table names_huggingface_llama, names_huggingface_gemma,
-    names_huggingface_phi3, names_huggingface_gpt2, names_huggingface_neox, names_huggingface_opt;
+    names_huggingface_phi3, names_huggingface_gpt2, names_huggingface_neox, names_huggingface_opt,
+    names_huggingface_mixtral, names_huggingface_bert, names_huggingface_modernbert;
 extern const struct name_table names_gguf_llama, names_gguf_plain, names_gguf_fused,
-    names_gguf_phi3;
+    names_gguf_phi3, names_gguf_bert;
 
 #define NAME_PARTS_MOST 4
 #define NAME_LENGTH 128
@@ -48,12 +51,19 @@ struct name_group {
     char stored[NAME_LENGTH];
     struct parameter *parts[NAME_PARTS_MOST];
     int count, index; /* `index`: the parameter that was asked for */
+    int64_t experts;  /* of NAME_STACKED, else 0: then `parts` is the first expert's alone, the
+                         others lie behind it, and `index` is the expert */
     int64_t head_width;
 };
 
 /* The group of a parameter; false when the table has no place for it. */
 bool names_find(const struct name_table *table, const struct decoder *decoder,
                 const struct parameter *parameter, struct name_group *group);
+
+/* Part `part` of the group. */
+const struct parameter *names_part(const struct name_group *group, int part);
+/* How many parts there are. */
+int names_part_count(const struct name_group *group);
 
 /* Outputs of a parameter: rows of a matrix, values of a vector. */
 int64_t names_outputs(const struct parameter *parameter);

@@ -26,6 +26,10 @@ static const struct name_rule split_rules[] = {
     {"*mlp.up.bias", "*ffn_up.bias", NAME_PLAIN},
     {"*mlp.down.weight", "*ffn_down.weight", NAME_PLAIN},
     {"*mlp.down.bias", "*ffn_down.bias", NAME_PLAIN},
+    {"*mlp.router.weight", "*ffn_gate_inp.weight", NAME_PLAIN},
+    {"*experts.#.gate.weight", "*ffn_gate_exps.weight", NAME_STACKED},
+    {"*experts.#.up.weight", "*ffn_up_exps.weight", NAME_STACKED},
+    {"*experts.#.down.weight", "*ffn_down_exps.weight", NAME_STACKED},
     {"*mlp_after.weight", "*post_ffw_norm.weight", NAME_PLAIN},
     {NULL, NULL, NAME_PLAIN},
 };
@@ -79,3 +83,30 @@ static const struct name_rule gguf_phi3_rules[] = {
 };
 
 const struct name_table names_gguf_phi3 = {"blk.%d.", gguf_phi3_rules, false};
+
+static const struct name_rule gguf_bert_rules[] = {
+    {"embedding", "token_embd.weight", NAME_PLAIN},
+    {"positions", "position_embd.weight", NAME_PLAIN},
+    {"token_types", "token_types.weight", NAME_PLAIN},
+    {"embedding_norm.weight", "token_embd_norm.weight", NAME_PLAIN},
+    {"embedding_norm.bias", "token_embd_norm.bias", NAME_PLAIN},
+    {"*attention.query.weight", "*attn_q.weight", NAME_PLAIN},
+    {"*attention.query.bias", "*attn_q.bias", NAME_PLAIN},
+    {"*attention.key.weight", "*attn_k.weight", NAME_PLAIN},
+    {"*attention.key.bias", "*attn_k.bias", NAME_PLAIN},
+    {"*attention.value.weight", "*attn_v.weight", NAME_PLAIN},
+    {"*attention.value.bias", "*attn_v.bias", NAME_PLAIN},
+    {"*attention.output.weight", "*attn_output.weight", NAME_PLAIN},
+    {"*attention.output.bias", "*attn_output.bias", NAME_PLAIN},
+    {"*attention_norm.weight", "*attn_output_norm.weight", NAME_PLAIN},
+    {"*attention_norm.bias", "*attn_output_norm.bias", NAME_PLAIN},
+    {"*mlp.up.weight", "*ffn_up.weight", NAME_PLAIN},
+    {"*mlp.up.bias", "*ffn_up.bias", NAME_PLAIN},
+    {"*mlp.down.weight", "*ffn_down.weight", NAME_PLAIN},
+    {"*mlp.down.bias", "*ffn_down.bias", NAME_PLAIN},
+    {"*mlp_norm.weight", "*layer_output_norm.weight", NAME_PLAIN},
+    {"*mlp_norm.bias", "*layer_output_norm.bias", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_gguf_bert = {"blk.%d.", gguf_bert_rules, false};

@@ -2,7 +2,7 @@
  * share a table. */
 #include "file/names.h"
 
-/* Llama, Mistral, Qwen 2 and 3, SmolLM3, Granite. */
+/* Llama, Mistral, Qwen 2 and 3, SmolLM3, Granite, OLMoE. */
 static const struct name_rule huggingface_llama_rules[] = {
     {"embedding", "model.embed_tokens.weight", NAME_PLAIN},
     {"final_norm.weight", "model.norm.weight", NAME_PLAIN},
@@ -24,6 +24,10 @@ static const struct name_rule huggingface_llama_rules[] = {
     {"*mlp.up.weight", "*mlp.up_proj.weight", NAME_PLAIN},
     {"*mlp.up.bias", "*mlp.up_proj.bias", NAME_PLAIN},
     {"*mlp.down.weight", "*mlp.down_proj.weight", NAME_PLAIN},
+    {"*mlp.router.weight", "*mlp.gate.weight", NAME_PLAIN},
+    {"*experts.#.gate.weight", "*mlp.experts.#.gate_proj.weight", NAME_PLAIN},
+    {"*experts.#.up.weight", "*mlp.experts.#.up_proj.weight", NAME_PLAIN},
+    {"*experts.#.down.weight", "*mlp.experts.#.down_proj.weight", NAME_PLAIN},
     {"*mlp.down.bias", "*mlp.down_proj.bias", NAME_PLAIN},
     {NULL, NULL, NAME_PLAIN},
 };
@@ -163,3 +167,71 @@ static const struct name_rule huggingface_opt_rules[] = {
 
 const struct name_table names_huggingface_opt = {"model.decoder.layers.%d.", huggingface_opt_rules,
                                                  false};
+
+static const struct name_rule huggingface_mixtral_rules[] = {
+    {"embedding", "model.embed_tokens.weight", NAME_PLAIN},
+    {"final_norm.weight", "model.norm.weight", NAME_PLAIN},
+    {"head.weight", "lm_head.weight", NAME_PLAIN},
+    {"*attention_norm.weight", "*input_layernorm.weight", NAME_PLAIN},
+    {"*attention.query.weight", "*self_attn.q_proj.weight", NAME_PLAIN},
+    {"*attention.key.weight", "*self_attn.k_proj.weight", NAME_PLAIN},
+    {"*attention.value.weight", "*self_attn.v_proj.weight", NAME_PLAIN},
+    {"*attention.output.weight", "*self_attn.o_proj.weight", NAME_PLAIN},
+    {"*mlp_norm.weight", "*post_attention_layernorm.weight", NAME_PLAIN},
+    {"*mlp.router.weight", "*block_sparse_moe.gate.weight", NAME_PLAIN},
+    {"*experts.#.gate.weight", "*block_sparse_moe.experts.#.w1.weight", NAME_PLAIN},
+    {"*experts.#.up.weight", "*block_sparse_moe.experts.#.w3.weight", NAME_PLAIN},
+    {"*experts.#.down.weight", "*block_sparse_moe.experts.#.w2.weight", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_huggingface_mixtral = {"model.layers.%d.", huggingface_mixtral_rules,
+                                                     false};
+
+/* BERT and MiniLM: norms stand behind the sums. */
+static const struct name_rule huggingface_bert_rules[] = {
+    {"embedding", "bert.embeddings.word_embeddings.weight", NAME_PLAIN},
+    {"positions", "bert.embeddings.position_embeddings.weight", NAME_PLAIN},
+    {"token_types", "bert.embeddings.token_type_embeddings.weight", NAME_PLAIN},
+    {"embedding_norm.weight", "bert.embeddings.LayerNorm.weight", NAME_PLAIN},
+    {"embedding_norm.bias", "bert.embeddings.LayerNorm.bias", NAME_PLAIN},
+    {"*attention.query.weight", "*attention.self.query.weight", NAME_PLAIN},
+    {"*attention.query.bias", "*attention.self.query.bias", NAME_PLAIN},
+    {"*attention.key.weight", "*attention.self.key.weight", NAME_PLAIN},
+    {"*attention.key.bias", "*attention.self.key.bias", NAME_PLAIN},
+    {"*attention.value.weight", "*attention.self.value.weight", NAME_PLAIN},
+    {"*attention.value.bias", "*attention.self.value.bias", NAME_PLAIN},
+    {"*attention.output.weight", "*attention.output.dense.weight", NAME_PLAIN},
+    {"*attention.output.bias", "*attention.output.dense.bias", NAME_PLAIN},
+    {"*attention_norm.weight", "*attention.output.LayerNorm.weight", NAME_PLAIN},
+    {"*attention_norm.bias", "*attention.output.LayerNorm.bias", NAME_PLAIN},
+    {"*mlp.up.weight", "*intermediate.dense.weight", NAME_PLAIN},
+    {"*mlp.up.bias", "*intermediate.dense.bias", NAME_PLAIN},
+    {"*mlp.down.weight", "*output.dense.weight", NAME_PLAIN},
+    {"*mlp.down.bias", "*output.dense.bias", NAME_PLAIN},
+    {"*mlp_norm.weight", "*output.LayerNorm.weight", NAME_PLAIN},
+    {"*mlp_norm.bias", "*output.LayerNorm.bias", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_huggingface_bert = {"bert.encoder.layer.%d.", huggingface_bert_rules,
+                                                  false};
+
+static const struct name_rule huggingface_modernbert_rules[] = {
+    {"embedding", "model.embeddings.tok_embeddings.weight", NAME_PLAIN},
+    {"embedding_norm.weight", "model.embeddings.norm.weight", NAME_PLAIN},
+    {"final_norm.weight", "model.final_norm.weight", NAME_PLAIN},
+    {"*attention_norm.weight", "*attn_norm.weight", NAME_PLAIN},
+    {"*attention.query.weight", "*attn.Wqkv.weight", NAME_PLAIN},
+    {"*attention.key.weight", "*attn.Wqkv.weight", NAME_PLAIN},
+    {"*attention.value.weight", "*attn.Wqkv.weight", NAME_PLAIN},
+    {"*attention.output.weight", "*attn.Wo.weight", NAME_PLAIN},
+    {"*mlp_norm.weight", "*mlp_norm.weight", NAME_PLAIN},
+    {"*mlp.gate.weight", "*mlp.Wi.weight", NAME_PLAIN},
+    {"*mlp.up.weight", "*mlp.Wi.weight", NAME_PLAIN},
+    {"*mlp.down.weight", "*mlp.Wo.weight", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_huggingface_modernbert = {"model.layers.%d.",
+                                                        huggingface_modernbert_rules, false};

@@ -154,7 +154,10 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         {"head width", config->head_width, 1, ATTENTION_HEAD_WIDTH_MOST},
         {"feed-forward width", config->hidden, 1, 1 << 20},
         {"attention window", config->window, 0, 1 << 24},
+        {"number of experts", config->experts, 0, MODEL_EXPERTS_MOST},
+        {"number of experts used", config->experts_used, config->experts > 0, config->experts},
         {"first context", config->rope.first_context, 0, 1 << 24},
+        {"number of token types", config->token_types, 0, 1 << 10},
         {"offset of positions", config->position_offset, 0, 1 << 10},
         {"id of the token that begins a text", config->bos_token, -1, config->vocabulary - 1},
         {"id of the token that ends a text", config->eos_token, -1, config->vocabulary - 1},
@@ -188,9 +191,14 @@ struct decoder_size decoder_count(const struct decoder_config *config)
     int64_t queries = config->heads * config->head_width;
     int64_t keys = config->kv_heads * config->head_width;
     int64_t inputs = model_mlp_is_gated(config->mlp) ? 2 : 1;
-    int64_t matrices =
-        config->width * (2 * queries + 2 * keys) + (inputs + 1) * config->width * config->hidden;
+    int64_t feed = (inputs + 1) * config->width * config->hidden;
+    int64_t router = config->experts * config->width;
+    int64_t used = config->experts > 0 ? config->experts_used * feed + router : feed;
+    int64_t mixing = config->width * (2 * queries + 2 * keys);
+    int64_t matrices = mixing + used;
+    int64_t stored = mixing + (config->experts > 0 ? config->experts * feed + router : feed);
     int64_t norm = config->width * (config->norm == MODEL_NORM_LAYER ? 2 : 1);
+    int64_t single = (config->block != MODEL_BLOCK_POST) + config->embedding_norm; /* norms */
     int64_t biases = (config->attention_bias ? queries + 2 * keys : 0) +
                      (config->output_bias ? config->width : 0) +
                      (config->mlp_bias ? inputs * config->hidden + config->width : 0);
@@ -205,10 +213,11 @@ struct decoder_size decoder_count(const struct decoder_config *config)
                             ? (config->context + config->position_offset) * config->width
                             : 0;
     struct decoder_size size;
-    size.embedding = table * (config->tied ? 1 : 2) + positions;
+    size.embedding =
+        table * (config->tied ? 1 : 2) + positions + config->token_types * config->width;
     size.matrices = config->layers * matrices + table;
-    size.parameters =
-        config->layers * (matrices + norms * norm + query_norms + biases) + norm + size.embedding;
+    size.parameters = config->layers * (stored + norms * norm + query_norms + biases) +
+                      single * norm - (config->first_bare ? norm : 0) + size.embedding;
     return size;
 }
 

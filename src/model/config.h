@@ -8,7 +8,8 @@
 
 #include "base/error.h"
 
-enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER };
+/* The last is layer norm without a bias. */
+enum model_norm { MODEL_NORM_RMS, MODEL_NORM_LAYER, MODEL_NORM_LAYER_PLAIN };
 enum model_positions { MODEL_POSITIONS_ROTARY, MODEL_POSITIONS_LEARNED };
 /* The first three have a gate beside the activated branch, the others none. */
 enum model_mlp {
@@ -24,6 +25,7 @@ enum model_block {
     MODEL_BLOCK_PRE,      /* x += f(norm x); x += g(norm x) */
     MODEL_BLOCK_SANDWICH, /* x += norm f(norm x); x += norm g(norm x): Gemma 2 and 3 */
     MODEL_BLOCK_PARALLEL, /* x += f(norm x) + g(norm' x): GPT-NeoX */
+    MODEL_BLOCK_POST,     /* x = norm(x + f(x)); x = norm(x + g(x)): BERT, without a final norm */
 };
 /* Norms on queries and keys before they are rotated: over each head, or over all heads at once. */
 enum model_query_norm { MODEL_QUERY_NORM_NONE, MODEL_QUERY_NORM_HEAD, MODEL_QUERY_NORM_WHOLE };
@@ -44,6 +46,7 @@ enum rope_scaling {
 };
 
 #define ROPE_PAIRS_MOST 256
+#define MODEL_EXPERTS_MOST 1024
 
 struct rope_config {
     double base;
@@ -77,15 +80,23 @@ struct decoder_config {
     int64_t window;                 /* a token sees at most so many, itself included; 0: all */
     struct layer_pattern global;    /* layers that see everything in spite of a window */
     enum model_block block;
+    bool bidirectional;  /* an encoder: tokens see those behind them, too, and nothing is predicted;
+                            a window then reaches as far to either side */
+    bool embedding_norm; /* the stream begins with a norm */
+    bool first_bare;     /* the first layer has no norm before its attention: ModernBERT */
+    int64_t token_types; /* rows of a table of which the first is added to every token; 0: none */
     enum model_query_norm query_norm;
     double attention_scale;                 /* of query-key products; 0: 1 / sqrt(head_width) */
     double attention_softcap;               /* c tanh(score / c) instead of the score; 0: off */
     double embedding_scale, residual_scale; /* of embeddings; of each branch. 0: 1 */
     double logit_scale, logit_softcap;      /* in this order; 0: off */
     enum model_mlp mlp;
-    bool tied;           /* output projection shares the embedding's matrix */
-    bool attention_bias; /* on query, key, value */
-    bool output_bias;    /* on the attention's output projection */
+    int64_t experts; /* feed-forward layers of width `hidden`, of which a router chooses; 0: one */
+    int64_t experts_used; /* for each token */
+    bool experts_whole;   /* the weights of those used are scaled to sum up to 1 */
+    bool tied;            /* output projection shares the embedding's matrix */
+    bool attention_bias;  /* on query, key, value */
+    bool output_bias;     /* on the attention's output projection */
     bool mlp_bias;
     double dropout; /* on embeddings and on both branches of a layer, while training */
     int64_t bos_token, eos_token; /* -1: none */
@@ -118,8 +129,8 @@ enum status decoder_config_check(const struct decoder_config *config, const char
 struct decoder_size {
     int64_t parameters; /* all */
     int64_t embedding;  /* token and position tables, and an untied output matrix */
-    int64_t matrices;   /* parameters in matrices that every token is multiplied with, the
-                           output projection included, look-up tables not */
+    int64_t matrices;   /* parameters in matrices that a token is multiplied with, the output
+                           projection included, look-up tables and unused experts not */
 };
 struct decoder_size decoder_count(const struct decoder_config *config);
 

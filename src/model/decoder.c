@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "model/experts.h"
 #include "tensor/attention.h"
 
 #define ROTATIONS_LEAST 256 /* positions in a table at first */
@@ -17,7 +18,7 @@
 static struct parameter *declare(struct decoder *decoder, int64_t layer, const char *name,
                                  enum parameter_kind kind, int64_t rows, int64_t columns)
 {
-    char full[80];
+    char full[96];
     if (layer >= 0)
         snprintf(full, sizeof full, "layers.%lld.%s", (long long)layer, name);
     else
@@ -43,7 +44,7 @@ static struct linear declare_linear(struct decoder *decoder, int64_t layer, cons
                                     int64_t rows, int64_t columns, bool bias)
 {
     struct linear linear = {0};
-    char full[48];
+    char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
     linear.weight = &declare(decoder, layer, full, PARAMETER_MATRIX, rows, columns)->weight;
     if (bias) {
@@ -66,12 +67,45 @@ static struct decoder_norm declare_query_norm(struct decoder *decoder, int64_t l
     return norm;
 }
 
+/* All gates, then all ups, then all downs: files keep those of a kind together. */
+static void declare_experts(struct decoder *decoder, int64_t index)
+{
+    const struct decoder_config *c = &decoder->config;
+    struct decoder_layer *layer = &decoder->layers[index];
+    const char *const kinds[] = {"gate", "up", "down"};
+    struct linear *lists[] = {layer->expert_gates, layer->expert_ups, layer->expert_downs};
+    layer->router = declare_linear(decoder, index, "mlp.router", c->experts, c->width, false);
+    for (int kind = 0; kind < 3; kind++)
+        for (int64_t e = 0; e < c->experts; e++) {
+            char name[48];
+            bool down = kind == 2;
+            snprintf(name, sizeof name, "experts.%lld.%s", (long long)e, kinds[kind]);
+            lists[kind][e] = declare_linear(decoder, index, name, down ? c->width : c->hidden,
+                                            down ? c->hidden : c->width, false);
+        }
+}
+
+/* Room for the experts' layers, shared by all of the decoder's. */
+static bool allocate_experts(struct decoder *decoder)
+{
+    size_t experts = (size_t)decoder->config.experts, layers = (size_t)decoder->config.layers;
+    decoder->experts = experts ? calloc(3 * experts * layers, sizeof *decoder->experts) : NULL;
+    for (size_t i = 0; decoder->experts && i < layers; i++) {
+        struct decoder_layer *layer = &decoder->layers[i];
+        layer->expert_gates = decoder->experts + 3 * i * experts;
+        layer->expert_ups = layer->expert_gates + experts;
+        layer->expert_downs = layer->expert_ups + experts;
+    }
+    return experts == 0 || decoder->experts;
+}
+
 static void declare_layer(struct decoder *decoder, int64_t index)
 {
     const struct decoder_config *c = &decoder->config;
     struct decoder_layer *layer = &decoder->layers[index];
     int64_t queries = c->heads * c->head_width, keys = c->kv_heads * c->head_width;
-    layer->attention_norm = declare_norm(decoder, index, "attention_norm");
+    if (!c->first_bare || index > 0)
+        layer->attention_norm = declare_norm(decoder, index, "attention_norm");
     layer->query =
         declare_linear(decoder, index, "attention.query", queries, c->width, c->attention_bias);
     layer->key = declare_linear(decoder, index, "attention.key", keys, c->width, c->attention_bias);
@@ -84,10 +118,15 @@ static void declare_layer(struct decoder *decoder, int64_t index)
     if (c->block == MODEL_BLOCK_SANDWICH)
         layer->attention_after = declare_norm(decoder, index, "attention_after");
     layer->mlp_norm = declare_norm(decoder, index, "mlp_norm");
-    if (model_mlp_is_gated(c->mlp))
-        layer->gate = declare_linear(decoder, index, "mlp.gate", c->hidden, c->width, c->mlp_bias);
-    layer->up = declare_linear(decoder, index, "mlp.up", c->hidden, c->width, c->mlp_bias);
-    layer->down = declare_linear(decoder, index, "mlp.down", c->width, c->hidden, c->mlp_bias);
+    if (c->experts > 0) {
+        declare_experts(decoder, index);
+    } else {
+        if (model_mlp_is_gated(c->mlp))
+            layer->gate =
+                declare_linear(decoder, index, "mlp.gate", c->hidden, c->width, c->mlp_bias);
+        layer->up = declare_linear(decoder, index, "mlp.up", c->hidden, c->width, c->mlp_bias);
+        layer->down = declare_linear(decoder, index, "mlp.down", c->width, c->hidden, c->mlp_bias);
+    }
     if (c->block == MODEL_BLOCK_SANDWICH)
         layer->mlp_after = declare_norm(decoder, index, "mlp_after");
 }
@@ -97,10 +136,12 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
 {
     *decoder = (struct decoder){.config = *config};
     decoder->layers = calloc((size_t)config->layers, sizeof *decoder->layers);
-    if (!decoder->layers)
+    if (!decoder->layers || !allocate_experts(decoder)) {
+        decoder_free(decoder);
         return error_no_memory(error, (size_t)config->layers * sizeof *decoder->layers);
-    enum status status =
-        parameters_create(&decoder->parameters, (int)config->layers * 24 + 8, error);
+    }
+    int64_t capacity = config->layers * (24 + 3 * config->experts) + 8;
+    enum status status = parameters_create(&decoder->parameters, (int)capacity, error);
     if (status != STATUS_OK) {
         decoder_free(decoder);
         return status;
@@ -112,9 +153,16 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
         decoder->positions = &declare(decoder, -1, "positions", PARAMETER_EMBEDDING,
                                       config->context + config->position_offset, config->width)
                                   ->weight;
+    if (config->token_types > 0)
+        decoder->token_types = &declare(decoder, -1, "token_types", PARAMETER_EMBEDDING,
+                                        config->token_types, config->width)
+                                    ->weight;
+    if (config->embedding_norm)
+        decoder->embedding_norm = declare_norm(decoder, -1, "embedding_norm");
     for (int64_t i = 0; i < config->layers; i++)
         declare_layer(decoder, i);
-    decoder->final_norm = declare_norm(decoder, -1, "final_norm");
+    if (config->block != MODEL_BLOCK_POST)
+        decoder->final_norm = declare_norm(decoder, -1, "final_norm");
     decoder->head.scale = config->logit_scale > 0 ? (float)config->logit_scale : 1.0f;
     decoder->head.softcap = (float)config->logit_softcap;
     decoder->head.linear.weight = decoder->embedding;
@@ -145,7 +193,7 @@ enum status decoder_create_random(const struct decoder_config *config, uint64_t 
         struct tensor *t = &p->weight.tensor;
         struct random_address address = {seed, RANDOM_INIT, 0, (uint32_t)i};
         double deviation = 0.02;
-        if (ends_with(p->name, "attention.output.weight") || ends_with(p->name, "mlp.down.weight"))
+        if (ends_with(p->name, "attention.output.weight") || ends_with(p->name, ".down.weight"))
             deviation /= sqrt(2.0 * (double)config->layers);
         if (p->kind == PARAMETER_NORM)
             for (int64_t j = 0; j < tensor_count(t); j++)
@@ -160,6 +208,7 @@ void decoder_free(struct decoder *decoder)
 {
     parameters_free(&decoder->parameters);
     free(decoder->layers);
+    free(decoder->experts);
     for (int i = 0; i < ROTATIONS; i++)
         free(decoder->rope_values[i]);
     *decoder = (struct decoder){0};
@@ -229,9 +278,25 @@ static struct tensor *apply_norm(struct tape *tape, const struct decoder *decode
                                  const struct decoder_norm *norm, struct tensor *x)
 {
     float epsilon = (float)decoder->config.norm_epsilon;
+    if (!norm->weight)
+        return x;
     if (decoder->config.norm == MODEL_NORM_RMS)
         return op_rms_norm(tape, x, norm->weight, epsilon);
     return op_layer_norm(tape, x, norm->weight, norm->bias, epsilon);
+}
+
+/* The stream x plus a branch's result y. */
+static struct tensor *join_branch(struct decoder *decoder, struct tape *tape, struct tensor *x,
+                                  struct tensor *y, const struct decoder_norm *after)
+{
+    const struct decoder_config *c = &decoder->config;
+    if (after->weight)
+        y = apply_norm(tape, decoder, after, y);
+    if (c->residual_scale > 0)
+        y = op_scale(tape, y, c->residual_scale);
+    if (c->dropout > 0 && tape->training)
+        y = op_dropout(tape, y, c->dropout);
+    return op_add(tape, x, y);
 }
 
 /* The stream x plus a branch that ends in the linear layer `last`, whose input is `inner`. A plain
@@ -244,12 +309,7 @@ static struct tensor *join_stream(struct decoder *decoder, struct tape *tape, st
     bool dropped = c->dropout > 0 && tape->training, scaled = c->residual_scale > 0;
     if (!after->weight && !scaled && !dropped)
         return op_linear(tape, inner, last, x);
-    struct tensor *y = op_linear(tape, inner, last, NULL);
-    if (after->weight)
-        y = apply_norm(tape, decoder, after, y);
-    if (scaled)
-        y = op_scale(tape, y, c->residual_scale);
-    return op_add(tape, x, dropped ? op_dropout(tape, y, c->dropout) : y);
+    return join_branch(decoder, tape, x, op_linear(tape, inner, last, NULL), after);
 }
 
 /* Attention of a step: every run's keys and values join its sequence, then its queries look. */
@@ -319,11 +379,13 @@ static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t
 {
     struct decoder_layer *layer = &decoder->layers[index];
     const struct decoder_config *c = &decoder->config;
-    struct tensor *q = op_linear(tape, normed, &layer->query, NULL);
-    struct tensor *k = op_linear(tape, normed, &layer->key, NULL);
-    struct tensor *v = op_linear(tape, normed, &layer->value, NULL);
-    q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, q);
-    k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, k);
+    const struct linear *const inputs[] = {&layer->query, &layer->key, &layer->value};
+    struct tensor *made[3], *q, *k, *v;
+    if (!op_linear_group(tape, normed, inputs, 3, made))
+        return NULL;
+    q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, made[0]);
+    k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, made[1]);
+    v = made[2];
     struct attention_shape shape = context->shape;
     shape.window = decoder_layer_window(c, index);
     if (context->cache)
@@ -331,7 +393,7 @@ static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t
     return op_attention(tape, q, k, v, &shape);
 }
 
-static enum activation mlp_activation(enum model_mlp mlp)
+enum activation decoder_activation(enum model_mlp mlp)
 {
     static const enum activation by_mlp[] = {
         [MODEL_MLP_SWIGLU] = ACTIVATION_SILU,         [MODEL_MLP_GEGLU_TANH] = ACTIVATION_GELU_TANH,
@@ -346,11 +408,27 @@ static struct tensor *feed(struct decoder *decoder, struct tape *tape, int64_t i
                            struct tensor *normed)
 {
     struct decoder_layer *layer = &decoder->layers[index];
-    enum activation f = mlp_activation(decoder->config.mlp);
-    struct tensor *hidden = op_linear(tape, normed, &layer->up, NULL);
+    enum activation f = decoder_activation(decoder->config.mlp);
     if (!model_mlp_is_gated(decoder->config.mlp))
-        return op_activate(tape, f, hidden);
-    return op_gated(tape, f, op_linear(tape, normed, &layer->gate, NULL), hidden);
+        return op_activate(tape, f, op_linear(tape, normed, &layer->up, NULL));
+    const struct linear *const inputs[] = {&layer->up, &layer->gate};
+    struct tensor *made[2];
+    if (!op_linear_group(tape, normed, inputs, 2, made))
+        return NULL;
+    return op_gated(tape, f, made[1], made[0]);
+}
+
+/* A layer with its norms behind the sums. */
+static struct tensor *pass_post(struct decoder *decoder, struct tape *tape, int64_t index,
+                                const struct layer_context *context, struct tensor *x)
+{
+    static const struct decoder_norm none;
+    struct decoder_layer *layer = &decoder->layers[index];
+    struct tensor *mixed = attend(decoder, tape, index, context, x);
+    x = join_stream(decoder, tape, x, mixed, &layer->output, &none);
+    x = apply_norm(tape, decoder, &layer->attention_norm, x);
+    x = join_stream(decoder, tape, x, feed(decoder, tape, index, x), &layer->down, &none);
+    return apply_norm(tape, decoder, &layer->mlp_norm, x);
 }
 
 /* Both branches of a layer. */
@@ -358,12 +436,17 @@ static struct tensor *pass_layer(struct decoder *decoder, struct tape *tape, int
                                  const struct layer_context *context, struct tensor *x)
 {
     struct decoder_layer *layer = &decoder->layers[index];
+    if (decoder->config.block == MODEL_BLOCK_POST)
+        return pass_post(decoder, tape, index, context, x);
     struct tensor *normed = apply_norm(tape, decoder, &layer->attention_norm, x);
     struct tensor *mixed = attend(decoder, tape, index, context, normed);
     struct tensor *y =
         join_stream(decoder, tape, x, mixed, &layer->output, &layer->attention_after);
     bool parallel = decoder->config.block == MODEL_BLOCK_PARALLEL;
     normed = apply_norm(tape, decoder, &layer->mlp_norm, parallel ? x : y);
+    if (decoder->config.experts > 0)
+        return join_branch(decoder, tape, y, experts_feed(decoder, tape, index, normed),
+                           &layer->mlp_after);
     return join_stream(decoder, tape, y, feed(decoder, tape, index, normed), &layer->down,
                        &layer->mlp_after);
 }
@@ -376,9 +459,18 @@ static struct tensor *embed(struct decoder *decoder, struct tape *tape,
         x = op_embedding(tape, decoder->positions, positions, batch->batch, batch->length, NULL);
     if (decoder->positions && !x)
         return NULL;
+    if (decoder->token_types) {
+        size_t bytes = (size_t)(batch->batch * batch->length) * sizeof(int32_t);
+        int32_t *first = tape_alloc(tape, bytes);
+        if (!first)
+            return NULL;
+        memset(first, 0, bytes);
+        x = op_embedding(tape, decoder->token_types, first, batch->batch, batch->length, x);
+    }
     x = op_embedding(tape, decoder->embedding, batch->tokens, batch->batch, batch->length, x);
     if (decoder->config.embedding_scale > 0)
         x = op_scale(tape, x, decoder->config.embedding_scale);
+    x = apply_norm(tape, decoder, &decoder->embedding_norm, x);
     if (decoder->config.dropout > 0 && tape->training)
         x = op_dropout(tape, x, decoder->config.dropout);
     return x;
@@ -416,7 +508,7 @@ static struct attention_shape base_shape(const struct decoder *decoder,
         .scale = (float)(c->attention_scale > 0 ? c->attention_scale
                                                 : 1.0 / sqrt((double)c->head_width)),
         .softcap = (float)c->attention_softcap,
-        .causal = true,
+        .causal = !c->bidirectional,
         .segment_start = batch->segment_start,
     };
 }

@@ -23,6 +23,8 @@ struct decoder_layer {
     struct linear query, key, value, output;
     struct decoder_norm query_norm, key_norm;
     struct linear gate, up, down;
+    struct linear router; /* of a mixture of experts, which has these instead */
+    struct linear *expert_gates, *expert_ups, *expert_downs;
 };
 
 /* Tables of rotations; they grow with the positions that are asked for. */
@@ -32,8 +34,11 @@ struct decoder {
     struct decoder_config config;
     struct parameters parameters;
     struct weight *embedding;
-    struct weight *positions; /* NULL with rotary positions */
+    struct weight *positions;   /* NULL with rotary positions */
+    struct weight *token_types; /* NULL as a rule */
+    struct decoder_norm embedding_norm;
     struct decoder_layer *layers;
+    struct linear *experts; /* of all layers, NULL without */
     struct decoder_norm final_norm;
     struct logit_head head; /* shares the embedding's weight when tied */
     struct rope_table rope[ROTATIONS];
@@ -57,7 +62,7 @@ struct decoder_batch {
     const int32_t *segment_start; /* (B, T): first token that token t may attend to; or NULL */
 };
 
-/* Final-norm hidden states (B, T, C). */
+/* Final-norm hidden states (B, T, C); those of an encoder are its result. */
 struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch);
 /* Loss of a batch; see op_cross_entropy. */
@@ -83,6 +88,9 @@ struct decoder_run {
 enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_cache *cache,
                          const struct decoder_run *runs, int64_t run_count, float *logits,
                          float *hidden, struct error *error);
+
+/* The function inside a feed-forward layer. */
+enum activation decoder_activation(enum model_mlp mlp);
 
 /* Bytes that a training step on (batch, length) keeps at its peak: activations and gradients on
  * the tape, beside parameters (values, gradients, optimizer state). */

@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 
+#define RUN 64           /* logits looked at together */
 #define LEAST_NATS 40.0f /* below the best after scaling, a token cannot be drawn */
 
 struct sampler_candidate {
@@ -260,14 +261,28 @@ static int32_t draw_mirostat(struct sampler *s, const float *logits, float most)
     return token;
 }
 
+/* The first of the largest. Maxima of short runs, which the compiler makes without branches, say
+ * which run is worth a look. */
+static int32_t likeliest(const float *logits, int64_t count)
+{
+    int64_t best = 0;
+    for (int64_t begin = 0; begin < count; begin += RUN) {
+        int64_t end = begin + RUN < count ? begin + RUN : count;
+        int larger = 0;
+        for (int64_t i = begin; i < end; i++)
+            larger |= logits[i] > logits[best];
+        for (int64_t i = begin; larger && i < end; i++)
+            if (logits[i] > logits[best])
+                best = i;
+    }
+    return (int32_t)best;
+}
+
 int32_t sampler_draw(struct sampler *s, float *logits, const int32_t *tokens, int64_t count,
                      int64_t prompt)
 {
     adjust(s, logits, tokens, count, prompt);
-    int32_t best = 0;
-    for (int64_t i = 1; i < s->vocabulary; i++)
-        if (logits[i] > logits[best])
-            best = (int32_t)i;
+    int32_t best = likeliest(logits, s->vocabulary);
     if (s->options.temperature <= 0 || !isfinite(logits[best]))
         return best;
     if (s->options.mirostat > 0)

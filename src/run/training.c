@@ -7,8 +7,12 @@
 #include <time.h>
 
 #define MICRO_TOKENS 1024
-#define PROGRAM_BYTES ((int64_t)10 << 20) /* of memory that every process of this program has */
-#define TRIAL_STEPS 3                     /* timed before a run on a budget of minutes */
+/* Of a run on a budget of minutes: at least so many steps are timed before it, for at least that
+ * part of the budget; and the length is put right when these parts of it have passed. */
+#define TRIAL_STEPS 3
+#define TRIAL_PART 0.01
+#define REPLANS 4
+static const double replan_parts[REPLANS] = {0.05, 0.2, 0.5, 0.8};
 
 static double now(void)
 {
@@ -29,13 +33,13 @@ int64_t training_memory(const struct decoder_config *config, const struct traini
 {
     int64_t values = decoder_count(config).parameters;
     int64_t state =
-        2 * values * (int64_t)sizeof(float) + optimizer_bytes(options->optimizer.kind, values);
+        values * (int64_t)sizeof(float) + optimizer_bytes(options->optimizer.kind, values);
     int64_t widest = config->vocabulary > config->hidden ? config->vocabulary : config->hidden;
     int64_t panels = (int64_t)GEMM_DEPTH * widest * (int64_t)sizeof(float);
     panels = panels < (int64_t)GEMM_PANEL_BYTES ? panels : (int64_t)GEMM_PANEL_BYTES;
     int64_t scratch = panels + threads * (int64_t)COMPUTE_SCRATCH_BYTES / 2;
     int64_t rows = options->batch * options->window * 20;
-    return PROGRAM_BYTES + state + scratch + rows +
+    return state + scratch + rows +
            decoder_activation_bytes(config, micro_rows(options), options->window);
 }
 
@@ -139,20 +143,23 @@ static enum status step_gradients(struct training *t, double *loss, double *norm
     return status;
 }
 
-/* Steps that fit the minutes: some are run and forgotten, the last ones timed. */
+/* Steps that fit the minutes: some are run and forgotten, all but the first timed. */
 static enum status plan_minutes(struct training *t, struct error *error)
 {
     struct parameters *p = &t->model->decoder.parameters;
-    double start = now(), mark = start, loss, norm;
+    double start = now(), mark = start, budget = t->options.minutes * 60, loss, norm;
+    int64_t timed = -1;
     enum status status = STATUS_OK;
-    for (int i = 0; i < TRIAL_STEPS && status == STATUS_OK; i++) {
-        mark = i == 1 ? now() : mark;
+    while (status == STATUS_OK &&
+           (timed < TRIAL_STEPS - 1 || now() - start < TRIAL_PART * budget)) {
+        mark = timed == 0 ? now() : mark;
         status = step_gradients(t, &loss, &norm, error);
         memset(p->gradients, 0, (size_t)p->total * sizeof *p->gradients);
+        timed++;
     }
-    double seconds = (now() - mark) / (TRIAL_STEPS - 1) * 1.06; /* the update itself comes on top */
+    double seconds = (now() - mark) / (double)timed * 1.06; /* the update itself comes on top */
     mixture_seek(t->mixture, 0);
-    t->total_steps = (int64_t)((t->options.minutes * 60 - (now() - start)) / seconds);
+    t->total_steps = (int64_t)((budget - (now() - start)) / seconds);
     t->total_steps = t->total_steps < 1 ? 1 : t->total_steps;
     return status;
 }
@@ -243,11 +250,29 @@ static enum status stop_here(struct training *t, struct error *error)
                : status;
 }
 
+/* A run on a budget of minutes gets as many steps as its pace so far, evaluations included, lets
+ * hope for. A run that was resumed keeps its length, as others would have it. */
+static void replan_minutes(struct training *t, double start, int *replans)
+{
+    double budget = t->options.minutes * 60, passed = now() - start;
+    if (*replans >= REPLANS || passed < replan_parts[*replans] * budget || t->steps_here < 2)
+        return;
+    while (*replans < REPLANS && passed >= replan_parts[*replans] * budget)
+        (*replans)++;
+    double left = (budget - passed) / (passed / (double)t->steps_here);
+    t->total_steps = t->step + (int64_t)(left > 1 ? left : 1);
+    set_schedule(t);
+}
+
 enum status training_run(struct training *t, struct error *error)
 {
     enum status status = STATUS_OK;
-    if (t->total_steps == 0)
+    double start = now();
+    int replans = REPLANS;
+    if (t->total_steps == 0) {
         status = plan_minutes(t, error);
+        replans = 0;
+    }
     set_schedule(t);
     double smoothed = 0, saved = now();
     if (status == STATUS_OK && evaluation_due(t)) /* resumed where an evaluation was stopped */
@@ -256,6 +281,7 @@ enum status training_run(struct training *t, struct error *error)
         if (t->stop && *t->stop)
             return stop_here(t, error);
         status = one_step(t, &smoothed, error);
+        replan_minutes(t, start, &replans);
         bool last = t->step == t->total_steps;
         if (status == STATUS_OK && evaluation_due(t))
             status = evaluate_now(t, error);

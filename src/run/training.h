@@ -63,7 +63,8 @@ struct training {
     int64_t steps_here;
 };
 
-/* Bytes that training will need at its peak, model values included. */
+/* Bytes that training will need at its peak, beside what the process holds with the model's values in
+ * memory. */
 int64_t training_memory(const struct decoder_config *config, const struct training_options *options,
                         int threads);
 

@@ -19,8 +19,9 @@ struct attention_shape {
     float scale;                         /* of the scores, usually 1 / sqrt(D) */
     float softcap; /* c tanh(scale score / c) instead of scale score; 0: off */
     bool causal;
-    int64_t offset;               /* keys before the first query: a cache's length */
-    int64_t window;               /* a query sees this many keys at most, itself included; 0: all */
+    int64_t offset; /* keys before the first query: a cache's length */
+    int64_t window; /* a query sees this many keys at most, itself included; 0: all. Where attention
+                       is not causal, as many to either side */
     const int32_t *segment_start; /* (B, T): first visible key, or NULL */
     const int32_t *lengths;       /* (B): keys from here on are padding, or NULL */
 };

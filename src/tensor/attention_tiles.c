@@ -13,6 +13,8 @@ void attention_visible(const struct attention_shape *shape, int64_t b, int64_t t
         last = position + 1;
     if (shape->window > 0 && position + 1 - shape->window > first)
         first = position + 1 - shape->window;
+    if (shape->window > 0 && !shape->causal && position + shape->window < last)
+        last = position + shape->window;
     if (shape->segment_start && shape->segment_start[b * shape->queries + t] > first)
         first = shape->segment_start[b * shape->queries + t];
     *begin = first;

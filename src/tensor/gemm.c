@@ -273,7 +273,7 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
         gemm_empty(call);
         return;
     }
-    if (compute->precision == MATMUL_INT8 && call->b.multiply && call->b.multiply(compute, call))
+    if (compute->precision == MATMUL_INT8 && call->b.multiply && call->b.multiply(compute, call, 1))
         return;
     bool rounded = rounds_to_bfloat(compute, call);
     bool dots =
@@ -299,4 +299,15 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
             gemm_slab(&job);
         }
     }
+}
+
+void gemm_group(const struct compute *compute, const struct gemm_call *calls, int count)
+{
+    bool together = compute->precision == MATMUL_INT8 && calls[0].k > 0 && calls[0].b.multiply;
+    for (int i = 1; i < count; i++)
+        together = together && calls[i].b.multiply == calls[0].b.multiply;
+    if (together && calls[0].b.multiply(compute, calls, count))
+        return;
+    for (int i = 0; i < count; i++)
+        gemm(compute, &calls[i]);
 }

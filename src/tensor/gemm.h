@@ -26,9 +26,9 @@ struct gemm_matrix {
     void (*unpack)(const struct compute *compute, const void *context, int64_t row, int64_t begin,
                    int64_t count, float *out);
     const void *context;
-    /* Computes a call whose b this is in a way of its own, used with MATMUL_INT8; false when it
-     * cannot. NULL: there is none. */
-    bool (*multiply)(const struct compute *compute, const struct gemm_call *call);
+    /* Computes calls whose b's are of this kind in a way of its own, used with MATMUL_INT8: all of
+     * them have the same A. False, and nothing is done, when it cannot. NULL: there is none. */
+    bool (*multiply)(const struct compute *compute, const struct gemm_call *calls, int count);
 };
 
 /* By which kernels. The last two give a row of C the same bits whatever other rows there are. */
@@ -55,6 +55,11 @@ struct gemm_call {
 
 /* Multiplies in the precision that `compute` is set to. */
 void gemm(const struct compute *compute, const struct gemm_call *call);
+
+/* The same for calls with one A between them, at most GEMM_GROUP_MOST: where that is possible, A is
+ * prepared once and the threads meet once. */
+#define GEMM_GROUP_MOST 4
+void gemm_group(const struct compute *compute, const struct gemm_call *calls, int count);
 
 /* An f32 operand. */
 struct gemm_matrix gemm_matrix_f32(const float *data, int64_t stride, bool transposed);

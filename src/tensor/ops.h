@@ -52,6 +52,20 @@ struct tensor *op_scale(struct tape *tape, struct tensor *x, double factor);
  * is handed on. x itself must not be used by other ops. */
 struct tensor *op_view(struct tape *tape, struct tensor *x, int rank, const int64_t *shape);
 
+/* For a mixture of experts (Shazeer et al. 2017). From logits (rows, E): `chosen` (rows, used),
+ * which must live until backward, receives the largest of each row, falling, ties to the lower
+ * index; returned are their weights (rows, used): shares of the softmax over all E, or with `whole`
+ * divided by the sum of those chosen. */
+struct tensor *op_route(struct tape *tape, struct tensor *logits, int64_t used, bool whole,
+                        int32_t *chosen);
+/* Rows rows[i] of x (..., C) -> (count, C). The list must live until backward. */
+struct tensor *op_gather_rows(struct tape *tape, struct tensor *x, const int32_t *rows,
+                              int64_t count);
+/* out[r] = sum over k of weights[r, k] * row place[r, k] of parts[part[r, k]]; weights (rows,
+ * used), the parts (any, C), NULL where none is used. All lists must live until backward. */
+struct tensor *op_mix_rows(struct tape *tape, struct tensor *weights, struct tensor *const *parts,
+                           int64_t part_count, const int32_t *part, const int32_t *place);
+
 struct tensor *op_add(struct tape *tape, struct tensor *a, struct tensor *b);
 
 /* While tape->training: zeroes values with probability `rate` and scales the rest by

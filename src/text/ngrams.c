@@ -1,6 +1,9 @@
 /* See ngrams.h. SHA-256 is slow and words repeat: single words and pairs of words are looked up by
  * number, and only new ones are hashed. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* the newer interface costs more than hashing a few words */
 #include "text/ngrams.h"
+
+#include <openssl/sha.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,25 +13,18 @@
 
 #define WORDS_MOST ((uint32_t)4 << 20) /* remembered words and pairs, then a fresh start */
 #define PAIRS_MOST ((uint64_t)16 << 20)
-#define AHEAD 8 /* pairs whose memory is asked for in advance */
+#define SHORT_WORD 7 /* bytes */
+#define AHEAD 16     /* pairs whose memory is asked for in advance */
 
-enum status ngram_hasher_create(struct ngram_hasher *h, int most, int64_t buckets,
-                                struct error *error)
+void ngram_hasher_init(struct ngram_hasher *h, int most, int64_t buckets)
 {
     *h = (struct ngram_hasher){.most = most, .buckets = buckets};
-    h->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
-    h->context = EVP_MD_CTX_new();
-    if (h->digest && h->context)
-        return STATUS_OK;
-    ngram_hasher_free(h);
-    return error_set(error, STATUS_FAILED, "the OpenSSL library offers no SHA-256");
 }
 
 void ngram_hasher_free(struct ngram_hasher *h)
 {
-    EVP_MD_free(h->digest);
-    EVP_MD_CTX_free(h->context);
     table_free(&h->words);
+    number_table_free(&h->short_words);
     number_table_free(&h->pairs);
     free(h->word_buckets);
     buffer_free(&h->lower);
@@ -39,11 +35,12 @@ void ngram_hasher_free(struct ngram_hasher *h)
 
 int64_t ngram_bucket(struct ngram_hasher *h, const char *ngram, size_t length)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE] = {0};
-    unsigned size = 0;
-    EVP_DigestInit_ex2(h->context, h->digest, NULL);
-    EVP_DigestUpdate(h->context, ngram, length);
-    EVP_DigestFinal_ex(h->context, digest, &size);
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    const unsigned size = sizeof digest;
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    SHA256_Update(&context, ngram, length);
+    SHA256_Final(digest, &context);
     /* Four bytes at a time: the rest has at most 24 bits. */
     uint64_t rest = 0;
     for (unsigned i = 0; i < size; i += 4) {
@@ -142,18 +139,31 @@ static void lower_text(const char *text, size_t length, struct buffer *out)
     }
 }
 
-enum word_class { WORD_SPACE, WORD_LETTERS, WORD_OTHER };
+enum word_class { WORD_OTHER, WORD_SPACE, WORD_LETTERS };
 
-/* Regular expressions count the separators U+001C to U+001F as white space, too. */
+/* Of ASCII; regular expressions count the separators U+001C to U+001F as white space, too. */
+static const unsigned char ascii_classes[128] = {
+    [9] = WORD_SPACE,     [10] = WORD_SPACE,    [11] = WORD_SPACE,    [12] = WORD_SPACE,
+    [13] = WORD_SPACE,    [28] = WORD_SPACE,    [29] = WORD_SPACE,    [30] = WORD_SPACE,
+    [31] = WORD_SPACE,    [' '] = WORD_SPACE,   ['0'] = WORD_LETTERS, ['1'] = WORD_LETTERS,
+    ['2'] = WORD_LETTERS, ['3'] = WORD_LETTERS, ['4'] = WORD_LETTERS, ['5'] = WORD_LETTERS,
+    ['6'] = WORD_LETTERS, ['7'] = WORD_LETTERS, ['8'] = WORD_LETTERS, ['9'] = WORD_LETTERS,
+    ['_'] = WORD_LETTERS, ['a'] = WORD_LETTERS, ['b'] = WORD_LETTERS, ['c'] = WORD_LETTERS,
+    ['d'] = WORD_LETTERS, ['e'] = WORD_LETTERS, ['f'] = WORD_LETTERS, ['g'] = WORD_LETTERS,
+    ['h'] = WORD_LETTERS, ['i'] = WORD_LETTERS, ['j'] = WORD_LETTERS, ['k'] = WORD_LETTERS,
+    ['l'] = WORD_LETTERS, ['m'] = WORD_LETTERS, ['n'] = WORD_LETTERS, ['o'] = WORD_LETTERS,
+    ['p'] = WORD_LETTERS, ['q'] = WORD_LETTERS, ['r'] = WORD_LETTERS, ['s'] = WORD_LETTERS,
+    ['t'] = WORD_LETTERS, ['u'] = WORD_LETTERS, ['v'] = WORD_LETTERS, ['w'] = WORD_LETTERS,
+    ['x'] = WORD_LETTERS, ['y'] = WORD_LETTERS, ['z'] = WORD_LETTERS,
+};
+
+/* Of lowered text. */
 static enum word_class class_at(const char *text, size_t length, size_t *width)
 {
     unsigned char c = (unsigned char)text[0];
     *width = 1;
-    if (c < 0x80) {
-        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || (c >= 'A' && c <= 'Z'))
-            return WORD_LETTERS;
-        return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31) ? WORD_SPACE : WORD_OTHER;
-    }
+    if (c < 0x80)
+        return (enum word_class)ascii_classes[c];
     switch (unicode_class(text, length, width)) {
     case CHAR_LETTER:
     case CHAR_NUMBER:
@@ -166,7 +176,7 @@ static enum word_class class_at(const char *text, size_t length, size_t *width)
 }
 
 /* The number of a word, new words being hashed; UINT32_MAX when out of memory. */
-static uint32_t word_number(struct ngram_hasher *h, const char *word, size_t length)
+static uint32_t long_word_number(struct ngram_hasher *h, const char *word, size_t length)
 {
     uint32_t known = h->words.count;
     int64_t *number = table_put(&h->words, word, length, known);
@@ -184,6 +194,26 @@ static uint32_t word_number(struct ngram_hasher *h, const char *word, size_t len
     }
     h->word_buckets[known] = (uint32_t)ngram_bucket(h, word, length);
     return known;
+}
+
+/* Short words, which most are, are found by their bytes and length as one number. */
+static uint32_t word_number(struct ngram_hasher *h, size_t at, size_t length)
+{
+    const char *word = h->lower.data + at;
+    uint64_t key = 0;
+    if (length > SHORT_WORD)
+        return long_word_number(h, word, length);
+    if (at + 8 <= h->lower.length) {
+        memcpy(&key, word, 8);
+        key &= ((uint64_t)1 << 8 * length) - 1;
+    } else {
+        memcpy(&key, word, length);
+    }
+    key |= (uint64_t)length << 56;
+    int64_t *number = number_table_put(&h->short_words, key, -1);
+    if (number && *number < 0)
+        *number = long_word_number(h, word, length);
+    return number ? (uint32_t)*number : UINT32_MAX;
 }
 
 static bool add_bucket(struct ngram_list *list, uint32_t bucket)
@@ -246,6 +276,7 @@ static void limit_memory(struct ngram_hasher *h)
     if (h->words.count < WORDS_MOST && h->pairs.count < PAIRS_MOST)
         return;
     table_clear(&h->words);
+    number_table_free(&h->short_words);
     number_table_free(&h->pairs);
 }
 
@@ -272,7 +303,7 @@ enum status ngram_hash(struct ngram_hasher *h, const char *text, size_t length,
             continue;
         while (at < h->lower.length && class_at(lower + at, h->lower.length - at, &width) == class)
             at += width;
-        uint32_t number = word_number(h, lower + begin, at - begin);
+        uint32_t number = word_number(h, begin, at - begin);
         if (number == UINT32_MAX)
             return error_no_memory(error, at - begin);
         h->numbers[(*words)++] = number;

@@ -5,7 +5,6 @@
 #ifndef TEXT_NGRAMS_H
 #define TEXT_NGRAMS_H
 
-#include <openssl/evp.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
@@ -16,10 +15,9 @@
 struct ngram_hasher {
     int most; /* n-grams of 1 .. most words */
     int64_t buckets;
-    EVP_MD *digest;
-    EVP_MD_CTX *context;
-    struct table words;        /* word -> its number */
-    struct number_table pairs; /* two word numbers -> bucket */
+    struct table words;              /* word -> its number */
+    struct number_table short_words; /* the same for few bytes, as a number */
+    struct number_table pairs;       /* two word numbers -> bucket */
     uint32_t *word_buckets;
     uint32_t word_capacity;
     struct buffer lower, joined;
@@ -27,8 +25,8 @@ struct ngram_hasher {
     size_t number_capacity;
 };
 
-enum status ngram_hasher_create(struct ngram_hasher *hasher, int most, int64_t buckets,
-                                struct error *error);
+/* Nothing is allocated yet. Free with ngram_hasher_free. */
+void ngram_hasher_init(struct ngram_hasher *hasher, int most, int64_t buckets);
 void ngram_hasher_free(struct ngram_hasher *hasher);
 
 /* A growing list of buckets. Free with free(list.items). */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SLAB 2048                       /* values of K; whole blocks of every format */
-#define PIECE_BYTES ((int64_t)64 << 10) /* of weights, that are worth handing to a thread */
+#define PIECE_BYTES ((int64_t)12 << 10) /* of weights, that are worth handing to a thread */
 #define PIECES 4                        /* for each thread, to share out evenly */
 #define SUMS_ROWS 1024                  /* most rows of activations at a time */
 
@@ -74,10 +74,19 @@ static void store(const struct gemm_call *call, int64_t row, int64_t column, int
     }
 }
 
-/* Groups of `lanes` outputs. */
-static void multiply_few(void *context, int64_t begin, int64_t end, int thread)
+/* Calls of few rows that are done together: groups of `lanes` outputs of one after the other. */
+struct int8_few_job {
+    struct int8_job *jobs;
+    int count;
+};
+
+static int64_t groups_of(const struct int8_job *job)
 {
-    const struct int8_job *job = context;
+    return (job->call->n + job->kernels->lanes - 1) / job->kernels->lanes;
+}
+
+static void multiply_groups(const struct int8_job *job, int64_t begin, int64_t end, int thread)
+{
     const struct gemm_call *call = job->call;
     const int64_t lanes = job->kernels->lanes;
     float sums[INT8_FEW * INT8_LANES_MOST];
@@ -98,6 +107,20 @@ static void multiply_few(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
+static void multiply_few(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct int8_few_job *few = context;
+    int64_t first = 0;
+    for (int i = 0; i < few->count && first < end; i++) {
+        int64_t groups = groups_of(&few->jobs[i]);
+        int64_t from = begin > first ? begin - first : 0;
+        int64_t to = end - first < groups ? end - first : groups;
+        if (from < to)
+            multiply_groups(&few->jobs[i], from, to, thread);
+        first += groups;
+    }
+}
+
 /* Scratch memory of a thread: sums, a pair of panels, copied rows of weights. */
 static int64_t panel_bytes(const struct int8_job *job)
 {
@@ -110,7 +133,7 @@ static bool fits(const struct int8_job *job)
     int64_t lanes = job->kernels->lanes;
     int64_t scratch = SUMS_ROWS * 2 * lanes * 4 + 2 * panel_bytes(job) + lanes * job->weight_bytes;
     return scratch <= (int64_t)COMPUTE_SCRATCH_BYTES &&
-           job->row_bytes * INT8_FEW <= (int64_t)GEMM_PANEL_BYTES;
+           job->row_bytes * INT8_FEW * GEMM_GROUP_MOST <= (int64_t)GEMM_PANEL_BYTES;
 }
 
 /* All rows times one pair of panels. */
@@ -160,13 +183,29 @@ static void multiply_many(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_few(struct int8_job *job)
+/* Rounds A once for all calls that want it in the same form. */
+static void run_few(struct int8_job *jobs, int count)
 {
-    int64_t groups = (job->call->n + job->kernels->lanes - 1) / job->kernels->lanes;
-    int64_t least = PIECE_BYTES / (job->kernels->lanes * job->weight_bytes) + 1;
-    int64_t grain = groups / (PIECES * thread_pool_size(job->compute->pool)) + 1;
-    round_rows(job, 0, job->call->m, 0);
-    thread_pool_for(job->compute->pool, groups, grain > least ? grain : least, multiply_few, job);
+    const struct thread_pool *pool = jobs[0].compute->pool;
+    int64_t groups = 0, bytes = 0, used = 0;
+    for (int i = 0; i < count; i++) {
+        struct int8_job *job = &jobs[i];
+        groups += groups_of(job);
+        bytes += job->call->n * job->weight_bytes;
+        int same = 0;
+        while (memcmp(jobs[same].layout, job->layout, sizeof *job->layout) != 0)
+            same++;
+        job->rows = same < i ? jobs[same].rows : (unsigned char *)job->compute->panels + used;
+        if (same == i) {
+            round_rows(job, 0, job->call->m, 0);
+            used += job->row_bytes * job->call->m;
+        }
+    }
+    int64_t least = PIECE_BYTES / (bytes / groups + 1) + 1;
+    int64_t grain = groups / (PIECES * thread_pool_size(pool)) + 1;
+    struct int8_few_job few = {jobs, count};
+    thread_pool_for(jobs[0].compute->pool, groups, grain > least ? grain : least, multiply_few,
+                    &few);
 }
 
 static void run_many(struct int8_job *job)
@@ -184,24 +223,34 @@ static void run_many(struct int8_job *job)
     }
 }
 
-bool int8_product(const struct compute *compute, const struct gemm_call *call)
+/* False when the call is none of those that can be done here. */
+static bool prepare(const struct compute *compute, const struct gemm_call *call,
+                    struct int8_job *job)
 {
     const struct weight *weight = call->b.context;
-    struct int8_job job = {.compute = compute,
-                           .kernels = int8_kernels_for(&compute->cpu),
-                           .call = call,
-                           .weight = weight,
-                           .rows = compute->panels};
-    job.layout = &job.kernels->layouts[weight->format->code];
-    if (!call->b.transposed || call->a_transposed || job.layout->block == 0)
+    *job = (struct int8_job){.compute = compute,
+                             .kernels = int8_kernels_for(&compute->cpu),
+                             .call = call,
+                             .weight = weight,
+                             .rows = compute->panels};
+    job->layout = &job->kernels->layouts[weight->format->code];
+    if (!call->b.transposed || call->a_transposed || job->layout->block == 0)
         return false;
-    job.weight_bytes = call->k / weight->format->block * (int64_t)weight->format->block_bytes;
-    job.row_bytes = (int8_row_bytes(job.layout, call->k) + 63) / 64 * 64;
-    if (!fits(&job))
-        return false;
-    if (call->m <= INT8_FEW)
-        run_few(&job);
+    job->weight_bytes = call->k / weight->format->block * (int64_t)weight->format->block_bytes;
+    job->row_bytes = (int8_row_bytes(job->layout, call->k) + 63) / 64 * 64;
+    return fits(job);
+}
+
+bool int8_product(const struct compute *compute, const struct gemm_call *calls, int count)
+{
+    struct int8_job jobs[GEMM_GROUP_MOST];
+    for (int i = 0; i < count; i++)
+        if (!prepare(compute, &calls[i], &jobs[i]))
+            return false;
+    if (calls[0].m <= INT8_FEW)
+        run_few(jobs, count);
     else
-        run_many(&job);
+        for (int i = 0; i < count; i++)
+            run_many(&jobs[i]);
     return true;
 }

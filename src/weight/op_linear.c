@@ -184,6 +184,54 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
     return y;
 }
 
+/* The single tokens of a step, by all layers together; the rest one by one. */
+static void multiply_group(const struct tape *tape, const struct tensor *x,
+                           const struct linear *const *layers, int count, struct tensor **out)
+{
+    int64_t rows = tensor_rows(x), columns = tensor_columns(x);
+    int64_t singles = tape->singles < rows ? tape->singles : rows;
+    for (int rest = 0; rest < 2; rest++) {
+        int64_t first = rest ? singles : 0, m = rest ? rows - singles : singles;
+        struct gemm_call calls[GEMM_GROUP_MOST] = {0};
+        for (int i = 0; i < count; i++)
+            calls[i] = (struct gemm_call){
+                .m = m,
+                .n = layers[i]->weight->rows,
+                .k = columns,
+                .a = x->data + first * columns,
+                .a_stride = columns,
+                .b = weight_matrix(layers[i]->weight, true),
+                .c = out[i]->data + first * layers[i]->weight->rows,
+                .c_stride = layers[i]->weight->rows,
+                .bias = layers[i]->bias ? layers[i]->bias->data : NULL,
+                .route = rest ? GEMM_TILES : GEMM_DOTS,
+            };
+        if (m > 0)
+            gemm_group(tape->compute, calls, count);
+    }
+}
+
+bool op_linear_group(struct tape *tape, struct tensor *x, const struct linear *const *layers,
+                     int count, struct tensor **out)
+{
+    bool plain = tape->stepping && !tape->recording && !tape->forward_mode;
+    for (int i = 0; i < count; i++) {
+        if (plain && x) {
+            int64_t shape[TENSOR_RANK];
+            memcpy(shape, x->shape, sizeof shape);
+            shape[x->rank - 1] = layers[i]->weight->rows;
+            out[i] = tape_tensor(tape, x->rank, shape);
+        } else {
+            out[i] = op_linear(tape, x, layers[i], NULL);
+        }
+        if (!out[i])
+            return false;
+    }
+    if (plain && x)
+        multiply_group(tape, x, layers, count, out);
+    return true;
+}
+
 void logit_finish(const struct compute *compute, const struct logit_head *head, float *logits)
 {
     int64_t count = head->linear.weight->rows;

@@ -19,6 +19,11 @@ struct linear {
 struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linear *layer,
                          struct tensor *residual);
 
+/* Several linear layers over one input: out[i] = op_linear(x, layers[i]), without residual; at most
+ * GEMM_GROUP_MOST. In generation their products are made together. False on failure. */
+bool op_linear_group(struct tape *tape, struct tensor *x, const struct linear *const *layers,
+                     int count, struct tensor **out);
+
 /* Rows `ids` (batch, length) of a table (V, C) -> (batch, length, C). Each id must be in
  * [0, V). `sum`, NULL or (batch, length, C), is added. */
 struct tensor *op_embedding(struct tape *tape, struct weight *table, const int32_t *ids,

@@ -125,8 +125,7 @@ json_t *case_dsir(const json_t *input, struct error *error)
     }
     json_t *out = NULL;
     enum status status = dsir_create(&c.model, buckets, error);
-    if (status == STATUS_OK)
-        status = ngram_hasher_create(&c.hasher, (int)c.most, buckets, error);
+    ngram_hasher_init(&c.hasher, (int)c.most, buckets);
     if (status == STATUS_OK)
         status = count_all(&c, raw, json_object_get(input, "target"), error);
     if (status == STATUS_OK)

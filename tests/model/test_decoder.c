@@ -7,7 +7,7 @@
 #include "model/decoder.h"
 #include "support/check.h"
 
-enum { VOCABULARY = 50, CONTEXT = 24, VARIANTS = 8 };
+enum { VOCABULARY = 50, CONTEXT = 24, VARIANTS = 9 };
 
 /* What further families add to a Llama. */
 static void add_traits(int variant, struct decoder_config *c)
@@ -34,6 +34,11 @@ static void add_traits(int variant, struct decoder_config *c)
         c->logit_scale = 0.25;
         c->query_norm = MODEL_QUERY_NORM_WHOLE;
         c->unrotated = (struct layer_pattern){2, 1};
+    } else if (variant == 8) { /* Mixtral */
+        c->experts = 5;
+        c->experts_used = 2;
+        c->experts_whole = true;
+        c->tied = false;
     } else { /* OPT */
         c->norm = MODEL_NORM_LAYER;
         c->positions = MODEL_POSITIONS_LEARNED;

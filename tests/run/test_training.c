@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/random.h"
 #include "run/training.h"
 #include "support/check.h"
 
@@ -170,6 +171,62 @@ static void micro_batches_give_the_whole_batch_s_gradient(void **state)
     tear_down(&f[1]);
 }
 
+/* The gradient of one example is that of a batch of one row, and a random projection of it needs no
+ * matrix in memory: its rows are made again block by block from their address. */
+static void an_example_s_gradient_is_projected_without_a_matrix(void **state)
+{
+    (void)state;
+    enum { RANK = 6, BLOCK = 97 };
+    struct fixture f;
+    set_up(&f, 5, BATCH, 0.001);
+    f.model.decoder.config.dropout = 0;
+    struct parameters *p = &f.model.decoder.parameters;
+    float *sum = calloc((size_t)p->total, sizeof *sum), block[BLOCK];
+    struct mixture_rows *rows = &f.training.rows;
+    assert_int_equal(mixture_next(&f.mixture, BATCH, rows, NULL), STATUS_OK);
+    double weight = 0;
+    for (int i = 0; i < BATCH * WINDOW; i++)
+        weight += (double)rows->weights[i];
+    for (int example = 0; example < BATCH; example++) {
+        int64_t at = example * WINDOW;
+        struct decoder_batch batch = {1, WINDOW, rows->tokens + at, rows->positions + at,
+                                      rows->segment_start + at};
+        struct loss_target target = {
+            .ids = rows->targets + at, .weights = rows->weights + at, .scale = 1 / weight};
+        memset(p->gradients, 0, (size_t)p->total * sizeof *p->gradients);
+        tape_reset(&f.training.tape);
+        f.training.tape.recording = true;
+        tape_backward(&f.training.tape,
+                      decoder_loss(&f.model.decoder, &f.training.tape, &batch, &target));
+        for (uint32_t j = 0; j < RANK; j++) {
+            struct random_address address = {3, RANDOM_PROJECTION, 0, j};
+            double blocked = 0, plain = 0, size = 0;
+            for (int64_t i = 0; i < p->total; i += BLOCK) {
+                int64_t count = p->total - i < BLOCK ? p->total - i : BLOCK;
+                random_fill_normal(address, (uint64_t)i, count, 1, block);
+                blocked += (double)f.compute.kernels->dot(count, block, p->gradients + i);
+            }
+            for (int64_t i = 0; i < p->total; i++) {
+                double part = random_normal(address, (uint64_t)i) * (double)p->gradients[i];
+                plain += part;
+                size += fabs(part);
+            }
+            assert_true(size > 0 && fabs(blocked - plain) < 1e-5 * size);
+        }
+        for (int64_t i = 0; i < p->total; i++)
+            sum[i] += p->gradients[i];
+    }
+    double loss, most = 0;
+    memset(p->gradients, 0, (size_t)p->total * sizeof *p->gradients);
+    assert_int_equal(training_gradients(&f.training, &loss, NULL), STATUS_OK);
+    for (int64_t i = 0; i < p->total; i++)
+        most = fmax(most, fabs((double)sum[i]));
+    for (int64_t i = 0; i < p->total; i++)
+        assert_true(fabs((double)sum[i] - (double)p->gradients[i]) < 1e-5 * most);
+    free(sum);
+    tear_down(&f);
+}
+
 static volatile sig_atomic_t stop_now;
 
 static void stop_at_seven(void *context, const struct training_report *report)
@@ -249,6 +306,7 @@ int main(void)
         cmocka_unit_test(training_learns),
         cmocka_unit_test(a_steady_step_allocates_nothing),
         cmocka_unit_test(micro_batches_give_the_whole_batch_s_gradient),
+        cmocka_unit_test(an_example_s_gradient_is_projected_without_a_matrix),
         cmocka_unit_test(a_stopped_run_goes_on_bit_for_bit),
         cmocka_unit_test(a_run_with_other_settings_is_not_resumed),
         cmocka_unit_test(a_loss_that_is_no_number_ends_the_run_with_advice),

@@ -34,7 +34,7 @@ static void set_up(struct example *e)
     struct ngram_hasher h;
     memset(e, 0, sizeof *e);
     assert_int_equal(dsir_create(&e->model, 16, NULL), STATUS_OK);
-    assert_int_equal(ngram_hasher_create(&h, 2, 16, NULL), STATUS_OK);
+    ngram_hasher_init(&h, 2, 16);
     for (int i = 0; i < 4; i++)
         add(&h, raw[i], &e->lists[i], e->model.pool, &e->model.pool_total);
     for (int i = 0; i < 2; i++) {

@@ -56,7 +56,10 @@ float *models_logits(struct compute *compute, struct model *model, const int32_t
     struct decoder_batch input = {.batch = batch, .length = length, .tokens = tokens};
     struct tensor *hidden = decoder_hidden(&model->decoder, &tape, &input);
     assert_non_null(hidden);
-    linear_logits(compute, hidden, 0, rows, &model->decoder.head, logits);
+    if (model->decoder.config.bidirectional)
+        memcpy(logits, hidden->data, (size_t)tensor_count(hidden) * sizeof *logits);
+    else
+        linear_logits(compute, hidden, 0, rows, &model->decoder.head, logits);
     tape_free(&tape);
     return logits;
 }

@@ -24,7 +24,8 @@ char *models_path(const char *root, const char *a, const char *b);
 struct buffer models_read(const char *path);
 void models_write(const char *path, const void *bytes, size_t length);
 
-/* Logits (batch * length, V), to be freed. */
+/* Logits (batch * length, V), or of an encoder its hidden states (batch * length, C); to be freed.
+ */
 float *models_logits(struct compute *compute, struct model *model, const int32_t *tokens,
                      int64_t batch, int64_t length);
 

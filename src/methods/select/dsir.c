@@ -116,7 +116,7 @@ static enum status hashing_create(struct hashing *h, const struct select_job *jo
     h->hashers = calloc((size_t)h->threads, sizeof *h->hashers);
     enum status status = h->hashers ? STATUS_OK : error_no_memory(error, sizeof *h->hashers);
     for (int i = 0; i < h->threads && status == STATUS_OK; i++)
-        status = ngram_hasher_create(&h->hashers[i], (int)o->ngrams, o->buckets, error);
+        ngram_hasher_init(&h->hashers[i], (int)o->ngrams, o->buckets);
     return status;
 }
 

@@ -59,6 +59,20 @@ def opt(**changes):
     return transformers.OPTForCausalLM(transformers.OPTConfig(**values))
 
 
+def encoder(name, **fixed):
+    """An encoder: what is compared are its final hidden states."""
+    def build(**changes):
+        values = {**SMALL, **fixed, **changes}
+        for key in ("num_key_value_heads", "bos_token_id", "eos_token_id"):
+            values.pop(key)
+        if name == "ModernBert":  # its default ids lie outside of this vocabulary
+            values.update({key: 3 for key in ("bos_token_id", "eos_token_id", "cls_token_id",
+                                              "sep_token_id")})
+        return getattr(transformers, name + "Model")(
+            getattr(transformers, name + "Config")(**values))
+    return build
+
+
 LONG = dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.2],
             long_factor=[1.5, 3.0], original_max_position_embeddings=8)
 
@@ -105,6 +119,16 @@ MODELS = {
     "gptneox-serial": (other("GPTNeoX", num_key_value_heads=4), dict(use_parallel_residual=False, rotary_pct=1.0,
                                               tie_word_embeddings=False), torch.float32),
     "opt": (opt, {}, torch.float32),
+    "bert": (encoder("Bert"), dict(hidden_act="gelu"), torch.float32),
+    "modernbert": (encoder("ModernBert"), dict(local_attention=6, num_hidden_layers=5),
+                   torch.float32),
+    "mixtral": (other("Mixtral"), dict(num_local_experts=4, num_experts_per_tok=2,
+                                       num_hidden_layers=2), torch.float32),
+    "olmoe": (other("Olmoe"), dict(num_experts=6, num_experts_per_tok=3, num_hidden_layers=2),
+              torch.float32),
+    "qwen3moe": (other("Qwen3Moe"), dict(num_experts=5, num_experts_per_tok=2, head_dim=8,
+                                         moe_intermediate_size=12, norm_topk_prob=True,
+                                         num_hidden_layers=2), torch.float32),
 }
 
 
@@ -124,7 +148,8 @@ def make(name, folder):
     # Loaded anew in f32: converting the model back would keep the rounded rotation frequencies.
     model = type(model).from_pretrained(folder, dtype=torch.float32).eval()
     with torch.no_grad():
-        logits = model(tokens).logits
+        result = model(tokens)
+        logits = result.logits if hasattr(result, "logits") else result.last_hidden_state
     if name == "gpt2-plain-names":  # as in the files of the first GPT-2 models
         tensors = safetensors.torch.load_file(path)
         tensors = {key.removeprefix("transformer."): value for key, value in tensors.items()}
