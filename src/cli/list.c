@@ -15,6 +15,7 @@ const struct command *const cli_commands[] = {
     &command_info,
     &command_generate,
     &command_perplexity,
+    &command_embed,
     &command_serve,
     &command_runs,
     &command_runs_show,

@@ -33,19 +33,21 @@ enum status serve_render_prompt(const struct model *model, struct serve_request 
 }
 
 enum status serve_encode_text(const struct model *model, const struct serve_prompt *prompt,
-                              bool around, struct tok_ids *ids, struct error *error)
+                              enum serve_around around, struct tok_ids *ids, struct error *error)
 {
     struct tok_scratch scratch = {0};
     const struct tokenizer *t = &model->tokenizer;
     enum status status =
-        around ? tok_encode_model(t, &scratch, prompt->text, prompt->length, true, true, ids, error)
-               : tok_encode(t, &scratch, prompt->text, prompt->length, true, ids, error);
+        around == AROUND_NOTHING
+            ? tok_encode(t, &scratch, prompt->text, prompt->length, true, ids, error)
+            : tok_encode_model(t, &scratch, prompt->text, prompt->length, true,
+                               around == AROUND_OPEN, ids, error);
     tok_scratch_free(&scratch);
     return status;
 }
 
-enum status serve_encode(const struct model *model, const struct serve_prompt *prompt, bool around,
-                         struct tok_ids *ids, struct error *error)
+enum status serve_encode(const struct model *model, const struct serve_prompt *prompt,
+                         enum serve_around around, struct tok_ids *ids, struct error *error)
 {
     const struct tokenizer *t = &model->tokenizer;
     if (!prompt->text)

@@ -15,12 +15,16 @@ enum status serve_render(const struct model *model, const struct serve_request *
 enum status serve_render_prompt(const struct model *model, struct serve_request *request,
                                 struct error *error);
 
-/* Appends the tokens of a text; with `around`, those that the model expects before it, too. */
+/* What stands around a text: nothing; what a model expects before a text that it continues; or what
+ * it expects on both sides. */
+enum serve_around { AROUND_NOTHING, AROUND_OPEN, AROUND_WHOLE };
+
+/* Appends the tokens of a text. */
 enum status serve_encode_text(const struct model *model, const struct serve_prompt *prompt,
-                              bool around, struct tok_ids *ids, struct error *error);
+                              enum serve_around around, struct tok_ids *ids, struct error *error);
 /* The same for any prompt. An empty text begins a document: behind what stands before texts, or
  * the end of another document. */
-enum status serve_encode(const struct model *model, const struct serve_prompt *prompt, bool around,
-                         struct tok_ids *ids, struct error *error);
+enum status serve_encode(const struct model *model, const struct serve_prompt *prompt,
+                         enum serve_around around, struct tok_ids *ids, struct error *error);
 
 #endif

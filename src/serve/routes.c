@@ -31,12 +31,12 @@ static const char *usual_format(const struct model *model)
 json_t *route_card(const struct server *server)
 {
     const struct decoder_config *c = &server->model->decoder.config;
-    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:b}", "name", server->options.alias,
+    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:b}", "name", server->options.alias,
                      "family", c->family, "parameters", (json_int_t)decoder_count(c).parameters,
                      "format", usual_format(server->model), "layers", (json_int_t)c->layers,
                      "width", (json_int_t)c->width, "context", (json_int_t)server->context,
-                     "vocabulary", (json_int_t)c->vocabulary, "chat",
-                     serve_can_chat(server->model));
+                     "vocabulary", (json_int_t)c->vocabulary, "chat", serve_can_chat(server->model),
+                     "text", !c->bidirectional);
 }
 
 void route_models(struct call *call, struct buffer *out)
@@ -120,8 +120,9 @@ void route_tokenize(struct call *call, struct buffer *out)
         return;
     const struct serve_prompt *prompt = &call->request.prompts[0];
     json_t *list = json_array();
-    if (serve_encode_text(call->server->model, prompt, call->request.special, &ids, &error) !=
-        STATUS_OK)
+    if (serve_encode_text(call->server->model, prompt,
+                          call->request.special ? AROUND_OPEN : AROUND_NOTHING, &ids,
+                          &error) != STATUS_OK)
         serve_refuse(&call->refusal, 500, NULL, NULL, "%s", error.message);
     for (int64_t i = 0; i < ids.count; i++)
         json_array_append_new(list, json_integer(ids.items[i]));
@@ -176,13 +177,16 @@ static bool render_chat(struct call *call)
 static bool encode_prompts(struct call *call, const char *parameter)
 {
     struct serve_request *q = &call->request;
+    enum serve_around around = call->route == ROUTE_EMBEDDINGS ? AROUND_WHOLE
+                               : q->special                    ? AROUND_OPEN
+                                                               : AROUND_NOTHING;
     struct error error;
     call->prompts = calloc((size_t)q->prompt_count, sizeof *call->prompts);
     if (!call->prompts)
         serve_refuse(&call->refusal, 500, NULL, NULL, "out of memory");
     for (int64_t i = 0; i < q->prompt_count && !call->refusal.status; i++) {
-        if (serve_encode(call->server->model, &q->prompts[i], q->special, &call->prompts[i],
-                         &error) != STATUS_OK)
+        if (serve_encode(call->server->model, &q->prompts[i], around, &call->prompts[i], &error) !=
+            STATUS_OK)
             serve_refuse(&call->refusal, 500, NULL, NULL, "%s", error.message);
         else
             check_length(call, call->prompts[i].count, parameter);

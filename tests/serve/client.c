@@ -4,9 +4,9 @@
  *   serve_client flood PORT COUNT BODY       COUNT requests at once; prints how many answers there
  *                                            were of each status, and how many different texts
  *   serve_client drip PORT COUNT             COUNT connections that send a byte of a header each
- *                                            half second; prints the seconds until the last is closed
- *   serve_client soak PORT CLIENTS SECONDS   CLIENTS that ask, stream, and leave at random; every
- *                                            answer is compared with the one got alone */
+ *                                            half second; prints the seconds until the last is
+ * closed serve_client soak PORT CLIENTS SECONDS   CLIENTS that ask, stream, and leave at random;
+ * every answer is compared with the one got alone */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,8 +54,7 @@ static int open_connection(int port)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-    if (descriptor < 0 ||
-        connect(descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (descriptor < 0 || connect(descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
         fprintf(stderr, "serve_client: %s\n", strerror(errno));
         exit(1);
     }
