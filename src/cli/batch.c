@@ -99,14 +99,10 @@ static bool read_request(struct batch *b, struct line *line, const char *text, s
                                    model->decoder.config.vocabulary, &line->request, &refusal);
     json_decref(body);
     enum status status = STATUS_OK;
-    if (fine && chat)
-        status = serve_render_prompt(model, &line->request, &error);
-    if (fine && status == STATUS_OK && line->request.prompt_count != 1)
+    if (fine && line->request.prompt_count != 1)
         status = error_set(&error, STATUS_FAILED, "a line has one prompt");
     if (fine && status == STATUS_OK)
-        status = serve_encode(model, &line->request.prompts[0],
-                              line->request.special ? AROUND_OPEN : AROUND_NOTHING, &line->prompt,
-                              &error);
+        status = serve_encode_request(model, &line->request, 0, &line->prompt, &error);
     if (!fine || status != STATUS_OK)
         snprintf(line->problem, sizeof line->problem, "%s", fine ? error.message : refusal.message);
     return fine && status == STATUS_OK;

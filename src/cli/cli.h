@@ -73,7 +73,7 @@ struct cli {
 /* Every command, ended by a NULL. */
 extern const struct command *const cli_commands[];
 
-/* Set by Ctrl-C. */
+/* Set by Ctrl-C and the like, to the signal's number. */
 extern volatile sig_atomic_t cli_stop;
 
 /* Runs a command line (without the program's name); returns the exit code. A step of `parent`

@@ -6,6 +6,7 @@
 #include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/generate.h"
+#include "cli/talk.h"
 
 static const struct option generate_table[] = {
     {"prompt", 'p', OPTION_TEXT, offsetof(struct generate_options, prompt), NULL, 0, 0, NULL,
@@ -34,7 +35,7 @@ static const struct option generate_table[] = {
     {.name = NULL},
 };
 
-static const struct option sampling_table[] = {
+const struct option sampling_table[] = {
     {"temperature", 0, OPTION_REAL, offsetof(struct sampling_options, temperature), "0.8", 0, 100,
      NULL, NULL, "0: always the likeliest token"},
     {"top-k", 0, OPTION_INT, offsetof(struct sampling_options, top_k), "40", 0, 1e9, NULL, NULL,
@@ -167,6 +168,8 @@ void completion_end(void *context, const struct engine_result *result)
     struct completion *made = context;
     show(made, result->text, result->length);
     made->result = *result;
+    made->result.text = "";
+    made->result.length = 0;
     made->ended = true;
     if (result->end == ENGINE_FAILED)
         snprintf(made->problem, sizeof made->problem, "%s", result->message);
@@ -212,8 +215,7 @@ static enum status read_prompt(const struct generate_options *o, struct buffer *
 static void report(struct cli *cli, struct completion *made, int64_t wanted)
 {
     const struct engine_result *r = &made->result;
-    double seconds = r->seconds - r->wait_seconds - r->prompt_seconds;
-    double rate = seconds > 0 && r->made_tokens > 1 ? (double)(r->made_tokens - 1) / seconds : 0;
+    double rate = talk_rate(r);
     completion_json(made, cli->result);
     cli_result_real(cli, "prompt_seconds", r->prompt_seconds);
     cli_result_real(cli, "tokens_per_second", rate);
@@ -225,11 +227,39 @@ static void report(struct cli *cli, struct completion *made, int64_t wanted)
                 (long long)(r->prompt_tokens + r->made_tokens));
 }
 
+/* The prompt as a user's message. */
+static enum status encode_message(struct loaded *loaded, const struct talk_options *o,
+                                  const struct buffer *prompt, struct tok_ids *ids,
+                                  struct error *error)
+{
+    struct conversation talk;
+    struct chat_options chat = {.add_generation_prompt = true};
+    json_t *extra, *messages = json_array();
+    enum status status = talk_open(&loaded->model, o, &talk, &extra, error);
+    if (o->system)
+        json_array_append_new(messages,
+                              conversation_message("system", o->system, strlen(o->system)));
+    json_array_append_new(
+        messages, conversation_message("user", prompt->data ? prompt->data : "", prompt->length));
+    if (status == STATUS_OK && !messages)
+        status = error_no_memory(error, 64);
+    if (status == STATUS_OK) {
+        conversation_options(&talk, &chat);
+        chat.extra = extra;
+        status = conversation_encode(&talk, messages, &chat, ids, NULL, error);
+    }
+    json_decref(messages);
+    json_decref(extra);
+    conversation_free(&talk);
+    return status;
+}
+
 /* Several completions of a prompt: one after another, each with its seed. */
 static enum status make_completions(struct cli *cli, struct loaded *loaded,
                                     const struct serve_request *q, const struct buffer *prompt,
                                     const struct tok_ids *ids, struct error *error)
 {
+    bool chat = ((const struct talk_options *)cli_values(cli, 4))->chat;
     json_t *choices = json_array();
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < q->n && status == STATUS_OK; i++) {
@@ -241,7 +271,8 @@ static enum status make_completions(struct cli *cli, struct loaded *loaded,
         request.on_token = completion_token;
         request.on_end = completion_end;
         request.context = &made;
-        if (made.print && prompt->length > 0)
+        request.continues = !chat;
+        if (made.print && prompt->length > 0 && !chat)
             fwrite(prompt->data, 1, prompt->length, stdout);
         status = engine_complete(&loaded->model, &loaded->compute, &request, &made.result, error);
         if (status == STATUS_OK)
@@ -276,7 +307,10 @@ static enum status generate_one(struct cli *cli, struct loaded *loaded,
                             &refusal))
         status = error_set(error, STATUS_USAGE, "generate: %s", refusal.message);
     struct serve_prompt text = {.text = prompt.data ? prompt.data : "", .length = prompt.length};
-    if (status == STATUS_OK)
+    const struct talk_options *talk = cli_values(cli, 4);
+    if (status == STATUS_OK && talk->chat)
+        status = encode_message(loaded, talk, &prompt, &ids, error);
+    else if (status == STATUS_OK)
         status = serve_encode(&loaded->model, &text, AROUND_OPEN, &ids, error);
     if (status == STATUS_OK)
         status = make_completions(cli, loaded, &q, &prompt, &ids, error);
@@ -289,12 +323,17 @@ static enum status generate_one(struct cli *cli, struct loaded *loaded,
 static enum status run_generate(struct cli *cli, struct error *error)
 {
     struct generate_options *o = cli_values(cli, 1);
+    const struct talk_options *talk = cli_values(cli, 4);
+    struct sampling_options sampling = *(struct sampling_options *)cli_values(cli, 2);
     struct loaded loaded;
     json_t *defaults = NULL;
     if (o->data && o->prompt)
         return error_set(error, STATUS_USAGE, "generate: -p or -d, not both");
     if (o->output && !o->data)
         return error_set(error, STATUS_USAGE, "generate: -o needs prompts from a file, with -d");
+    if (o->data && talk->chat)
+        return error_set(error, STATUS_USAGE,
+                         "generate: with -d a line with messages is a chat, without --chat");
     o->biases = ((const struct bias_options *)cli_values(cli, 3))->biases;
     enum status status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
@@ -302,9 +341,10 @@ static enum status run_generate(struct cli *cli, struct error *error)
     if (!loaded.model.has_tokenizer)
         status = error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
                            loaded.model.path);
+    if (talk->chat)
+        sampling = talk_sampling(cli, &sampling, &loaded.model);
     if (status == STATUS_OK)
-        status =
-            generate_defaults(o, cli_values(cli, 2), (uint64_t)cli->common->seed, &defaults, error);
+        status = generate_defaults(o, &sampling, (uint64_t)cli->common->seed, &defaults, error);
     if (status == STATUS_OK && o->data)
         status = generate_batch(cli, &loaded, o, defaults, error);
     else if (status == STATUS_OK)
@@ -322,7 +362,8 @@ const struct command command_generate = {
     .tables = {{"Model", model_table, sizeof(struct model_options)},
                {"Generation", generate_table, sizeof(struct generate_options)},
                {"Sampling", sampling_table, sizeof(struct sampling_options)},
-               {NULL, bias_table, sizeof(struct bias_options)}},
+               {NULL, bias_table, sizeof(struct bias_options)},
+               {"Chat", talk_table, sizeof(struct talk_options)}},
     .run = run_generate,
 };
 

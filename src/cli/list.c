@@ -14,6 +14,7 @@ const struct command *const cli_commands[] = {
     &command_convert,
     &command_info,
     &command_generate,
+    &command_chat,
     &command_perplexity,
     &command_embed,
     &command_serve,

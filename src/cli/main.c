@@ -8,10 +8,9 @@
 /* The first Ctrl-C, kill or loss of the terminal asks for a tidy end, a second one ends at once. */
 static void on_interrupt(int number)
 {
-    (void)number;
     if (cli_stop)
         _exit(130);
-    cli_stop = 1;
+    cli_stop = number;
 }
 
 /* A mapped file that has become shorter while it was read, or a disk that fails under it. */

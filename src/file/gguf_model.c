@@ -62,6 +62,8 @@ enum status model_load_gguf(const char *path, bool train, struct model *model, s
         status = error_set(error, STATUS_FAILED,
                            "%s: the tokenizer has %d tokens, but the model's vocabulary %lld", path,
                            (int)model->tokenizer.count, (long long)config.vocabulary);
+    if (status == STATUS_OK)
+        status = chat_load_gguf(model, error);
     return status;
 }
 
@@ -208,6 +210,8 @@ static enum status write_file(const struct save_plan *plan, const char *path, co
     gguf_put_u32(writer, "general.quantization_version", 2);
     if (model->has_tokenizer)
         status = gguf_put_tokenizer(writer, &model->tokenizer, c->vocabulary, error);
+    if (status == STATUS_OK)
+        chat_put_gguf(model, writer);
     if (status != STATUS_OK) {
         gguf_writer_abort(writer);
         return status;

@@ -65,8 +65,8 @@ static bool is_spare(const struct decoder_config *c, const char *name)
         if (ends_with(name, buffers[i]))
             return true;
     /* Of an encoder what stands on it: poolers, heads that predict masked words. */
-    static const char *const heads[] = {"pooler.", "bert.pooler.", "cls.", "head.", "decoder.",
-                                        "classifier."};
+    static const char *const heads[] = {"pooler.", "bert.pooler.", "cls.",
+                                        "head.",   "decoder.",     "classifier."};
     for (size_t i = 0; c->bidirectional && i < sizeof heads / sizeof *heads; i++)
         if (strncmp(name, heads[i], strlen(heads[i])) == 0)
             return true;
@@ -190,6 +190,8 @@ enum status model_load_folder(const char *folder, bool train, struct model *mode
         status = bind_files(model, train, error);
     if (status == STATUS_OK)
         status = load_tokenizer(model, folder, error);
+    if (status == STATUS_OK)
+        status = chat_load_folder(model, folder, error);
     free(config_path);
     return status;
 }
@@ -279,18 +281,23 @@ static enum status save_part(const struct model *model, const char *folder, cons
         status = save_weights(model, path, error);
     else if (strcmp(name, "tokenizer.json") == 0)
         status = model->has_tokenizer ? tok_save(&model->tokenizer, path, error) : STATUS_OK;
+    else if (strcmp(name, "tokenizer_config.json") == 0)
+        status = chat_save_tokenizer(model, path, error);
+    else if (strcmp(name, "chat_template.jinja") == 0)
+        status = chat_save_template(model, path, error);
     else
-        status = huggingface_write_generation(c, path, error);
+        status = chat_save_generation(model, path, error);
     free(path);
     return status;
 }
 
 enum status model_save_folder(const struct model *model, const char *folder, struct error *error)
 {
-    const char *const parts[] = {"config.json", "generation_config.json", "tokenizer.json",
-                                 "model.safetensors"};
+    const char *const parts[] = {"config.json",         "generation_config.json",
+                                 "tokenizer.json",      "tokenizer_config.json",
+                                 "chat_template.jinja", "model.safetensors"};
     enum status status = file_make_folders(folder, error);
-    for (int i = 0; i < 4 && status == STATUS_OK; i++)
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
         status = save_part(model, folder, parts[i], error);
     return status;
 }

@@ -710,12 +710,3 @@ enum status huggingface_write_config(const struct decoder_config *config, const 
     enum status status = make_config(config, path, &root, error);
     return status == STATUS_OK ? huggingface_write_json(root, path, error) : status;
 }
-
-enum status huggingface_write_generation(const struct decoder_config *config, const char *path,
-                                         struct error *error)
-{
-    return huggingface_write_json(json_pack("{s:o,s:o,s:b}", "bos_token_id",
-                                            token_or_null(config->bos_token), "eos_token_id",
-                                            token_or_null(config->eos_token), "do_sample", 1),
-                                  path, error);
-}

@@ -58,8 +58,15 @@ int gguf_rope_tensors(const struct decoder_config *config, struct gguf_rope_tens
  * memory. */
 enum status huggingface_read_json(const char *path, json_t **root, struct error *error);
 enum status huggingface_write_json(json_t *root, const char *path, struct error *error);
-/* generation_config.json. */
-enum status huggingface_write_generation(const struct decoder_config *config, const char *path,
-                                         struct error *error);
+
+/* How a model talks (struct model_chat), once it has its tokenizer: from the files of a folder, or
+ * the keys of a GGUF file, and what follows from both; and back. The path is a folder's, or the
+ * file's that is written. */
+enum status chat_load_folder(struct model *model, const char *folder, struct error *error);
+enum status chat_load_gguf(struct model *model, struct error *error);
+enum status chat_save_generation(const struct model *model, const char *path, struct error *error);
+enum status chat_save_tokenizer(const struct model *model, const char *path, struct error *error);
+enum status chat_save_template(const struct model *model, const char *path, struct error *error);
+void chat_put_gguf(const struct model *model, struct gguf_writer *writer);
 
 #endif

@@ -17,6 +17,8 @@ void model_free(struct model *model)
         safetensors_close(&model->shards[i]);
     free(model->shards);
     gguf_close(&model->gguf);
+    json_decref(model->chat.generation);
+    json_decref(model->chat.tokenizer);
     arena_free(&model->owned);
     free(model->path);
     *model = (struct model){0};

@@ -4,6 +4,7 @@
 #ifndef FILE_MODEL_H
 #define FILE_MODEL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "file/gguf.h"
@@ -12,10 +13,27 @@
 #include "model/decoder.h"
 #include "text/tokenizer.h"
 
+#define MODEL_ENDS_MOST 16
+
+/* How a model talks, beside its tokenizer. All texts lie in the model's `owned` arena. */
+struct model_chat {
+    struct model_template {
+        const char *name; /* "default" is the first, if there is one of that name */
+        const char *text; /* Jinja, see text/chat.h */
+    } * templates;
+    int template_count;
+    const char *bos, *eos, *unknown, *pad; /* names of tokens as templates put them; may be NULL */
+    int32_t ends[MODEL_ENDS_MOST]; /* tokens that end an answer, beside the tokenizer's eos */
+    int end_count;
+    json_t *generation; /* generation_config.json, NULL: there is none */
+    json_t *tokenizer;  /* tokenizer_config.json without its template, likewise */
+};
+
 struct model {
     struct decoder decoder;
     struct tokenizer tokenizer;
     bool has_tokenizer;
+    struct model_chat chat;
     char *path;
     struct safetensors *shards; /* what the weights are mapped from: of a folder */
     int64_t shard_count;
@@ -28,8 +46,14 @@ struct model {
 enum status model_load(const char *path, bool train, struct model *model, struct error *error);
 void model_free(struct model *model);
 
+/* Whether the token ends a text or an answer. */
+bool model_is_end(const struct model *model, int32_t token);
+/* The text of the chat template of that name (NULL: the default one), or NULL. */
+const char *model_chat_template(const struct model *model, const char *name);
+
 /* Writes config.json, generation_config.json, model.safetensors (f32) and, when there is one,
- * tokenizer.json into the folder, making it if need be. */
+ * tokenizer.json with tokenizer_config.json and the chat template into the folder, making it if
+ * need be. */
 enum status model_save_folder(const struct model *model, const char *folder, struct error *error);
 
 /* Writes a GGUF file: every weight in its present format, f32 matrices in `format` (NULL: f32). */

@@ -519,7 +519,7 @@ static void make_token(struct engine *e, struct engine_job *job, float *logits)
     enum status status = tok_ids_add(&job->tokens, &told.token, 1, &error);
     job->made++;
     e->counts.made_tokens++;
-    bool ends = !r->ignore_end && e->model->has_tokenizer && told.token == e->model->tokenizer.eos;
+    bool ends = !r->ignore_end && e->model->has_tokenizer && model_is_end(e->model, told.token);
     if (status == STATUS_OK && job->stream.tokenizer && !ends)
         status = text_stream_add(&job->stream, told.token, &told.text, &told.length, &error);
     bool wanted = tell(job, &told);

@@ -1,34 +1,29 @@
 /* See prompt.h. */
 #include "serve/prompt.h"
 
+#include "run/conversation.h"
+
 bool serve_can_chat(const struct model *model)
 {
-    return false;
+    return model_chat_template(model, NULL) != NULL;
 }
 
-enum status serve_render(const struct model *model, const struct serve_request *request,
-                         struct buffer *text, struct error *error)
+/* The template is parsed for each request: that takes less than the tokenizer, and shares nothing
+ * between threads. */
+static enum status encode_chat(const struct model *model, const struct serve_request *q,
+                               struct tok_ids *ids, struct error *error)
 {
-    return error_set(error, STATUS_FAILED, "the model comes without a chat template");
-}
-
-enum status serve_render_prompt(const struct model *model, struct serve_request *q,
-                                struct error *error)
-{
-    struct buffer text = {0};
-    enum status status = serve_render(model, q, &text, error);
-    if (status == STATUS_OK)
-        status = buffer_check(&text, error);
-    char *copy = NULL;
+    struct conversation talk;
+    struct chat_options options = {.tools = q->tools,
+                                   .extra = q->template,
+                                   .add_generation_prompt = q->open,
+                                   .continue_final_message = q->goes_on};
+    enum status status = conversation_open(model, NULL, NULL, &talk, error);
     if (status == STATUS_OK) {
-        q->prompts = arena_calloc(&q->arena, 1, sizeof *q->prompts);
-        copy = arena_strndup(&q->arena, text.data ? text.data : "", text.length);
-        if (!q->prompts || !copy)
-            status = error_no_memory(error, text.length + 1);
+        conversation_options(&talk, &options);
+        status = conversation_encode(&talk, q->messages, &options, ids, NULL, error);
     }
-    if (status == STATUS_OK)
-        q->prompts[q->prompt_count++] = (struct serve_prompt){.text = copy, .length = text.length};
-    buffer_free(&text);
+    conversation_free(&talk);
     return status;
 }
 
@@ -55,4 +50,15 @@ enum status serve_encode(const struct model *model, const struct serve_prompt *p
     if (prompt->length == 0 && t->before.count == 0 && t->eos >= 0)
         return tok_ids_add(ids, &t->eos, 1, error);
     return serve_encode_text(model, prompt, around, ids, error);
+}
+
+enum status serve_encode_request(const struct model *model, const struct serve_request *q,
+                                 int64_t index, struct tok_ids *ids, struct error *error)
+{
+    if (q->kind == SERVE_CHAT)
+        return encode_chat(model, q, ids, error);
+    enum serve_around around = q->kind == SERVE_EMBEDDING ? AROUND_WHOLE
+                               : q->special               ? AROUND_OPEN
+                                                          : AROUND_NOTHING;
+    return serve_encode(model, &q->prompts[index], around, ids, error);
 }

@@ -8,13 +8,6 @@
 
 /* Whether the model knows how chats are written. */
 bool serve_can_chat(const struct model *model);
-/* Appends the messages of a request as the text that the model's answer follows. */
-enum status serve_render(const struct model *model, const struct serve_request *request,
-                         struct buffer *text, struct error *error);
-/* Makes a chat's messages its one prompt. */
-enum status serve_render_prompt(const struct model *model, struct serve_request *request,
-                                struct error *error);
-
 /* What stands around a text: nothing; what a model expects before a text that it continues; or what
  * it expects on both sides. */
 enum serve_around { AROUND_NOTHING, AROUND_OPEN, AROUND_WHOLE };
@@ -26,5 +19,8 @@ enum status serve_encode_text(const struct model *model, const struct serve_prom
  * the end of another document. */
 enum status serve_encode(const struct model *model, const struct serve_prompt *prompt,
                          enum serve_around around, struct tok_ids *ids, struct error *error);
+/* The tokens of prompt `index` of a request: of a chat, its messages in the model's template. */
+enum status serve_encode_request(const struct model *model, const struct serve_request *request,
+                                 int64_t index, struct tok_ids *ids, struct error *error);
 
 #endif

@@ -297,6 +297,12 @@ static void read_chat(struct reader *r)
     q->template = field(r, "chat_template_kwargs");
     if (q->template && !json_is_object(q->template))
         wrong(r, "chat_template_kwargs", "an object");
+    q->goes_on = flag(r, "continue_final_message", false);
+    q->open = flag(r, "add_generation_prompt", !q->goes_on);
+    q->prompts = arena_calloc(&q->arena, 1, sizeof *q->prompts);
+    q->prompt_count = 1;
+    if (!q->prompts)
+        no_memory(r);
     q->log_probabilities = flag(r, "logprobs", false);
     q->likely = integer(r, "top_logprobs", 0, 0, ENGINE_LIKELY_MOST);
     if (q->likely > 0 && !q->log_probabilities)

@@ -49,7 +49,7 @@ struct serve_request {
     json_t *body;       /* texts point into it */
     struct serve_prompt *prompts;
     int64_t prompt_count;
-    json_t *messages;       /* of a chat: contents are texts or null; owned */
+    json_t *messages;       /* of a chat, its one prompt: contents are texts or null; owned */
     const json_t *tools;    /* a list, or NULL */
     const json_t *template; /* further variables of the chat template, or NULL */
     struct sampling_options sampling;
@@ -62,6 +62,7 @@ struct serve_request {
     bool stream, usage, echo, log_probabilities, ignore_end;
     int64_t likely;
     bool base64, special; /* embeddings; tokens around a text */
+    bool open, goes_on;   /* of a chat: an answer is begun; the last message is gone on with */
 };
 
 /* Reads a body of `length` bytes; `vocabulary` bounds token ids. On failure fills the refusal and

@@ -158,36 +158,19 @@ static bool check_length(struct call *call, int64_t count, const char *parameter
     return call->refusal.status == 0;
 }
 
-/* A chat becomes one prompt, through the model's template. */
-static bool render_chat(struct call *call)
-{
-    struct serve_request *q = &call->request;
-    struct error error;
-    if (!serve_can_chat(call->server->model)) {
-        serve_refuse(&call->refusal, 501, NULL, "no_chat_template",
-                     "the model comes without a chat template; use /v1/completions");
-        return false;
-    }
-    if (serve_render_prompt(call->server->model, q, &error) != STATUS_OK)
-        serve_refuse(&call->refusal, error.status == STATUS_NO_MEMORY ? 500 : 400, "messages", NULL,
-                     "%s", error.message);
-    return call->refusal.status == 0;
-}
-
 static bool encode_prompts(struct call *call, const char *parameter)
 {
     struct serve_request *q = &call->request;
-    enum serve_around around = call->route == ROUTE_EMBEDDINGS ? AROUND_WHOLE
-                               : q->special                    ? AROUND_OPEN
-                                                               : AROUND_NOTHING;
     struct error error;
     call->prompts = calloc((size_t)q->prompt_count, sizeof *call->prompts);
     if (!call->prompts)
         serve_refuse(&call->refusal, 500, NULL, NULL, "out of memory");
     for (int64_t i = 0; i < q->prompt_count && !call->refusal.status; i++) {
-        if (serve_encode(call->server->model, &q->prompts[i], around, &call->prompts[i], &error) !=
-            STATUS_OK)
-            serve_refuse(&call->refusal, 500, NULL, NULL, "%s", error.message);
+        enum status status =
+            serve_encode_request(call->server->model, q, i, &call->prompts[i], &error);
+        if (status != STATUS_OK)
+            serve_refuse(&call->refusal, status == STATUS_NO_MEMORY ? 500 : 400, parameter, NULL,
+                         "%s", error.message);
         else
             check_length(call, call->prompts[i].count, parameter);
     }
@@ -207,15 +190,26 @@ static void draw_name(struct call *call)
         call->request.sampling.seed = numbers[2];
 }
 
+/* Whether the model can do what the route is for. */
+static bool can_answer(struct call *call)
+{
+    const struct model *model = call->server->model;
+    if (call->route != ROUTE_EMBEDDINGS && model->decoder.config.bidirectional)
+        serve_refuse(&call->refusal, 501, NULL, "no_generation",
+                     "the model is an encoder: it makes embeddings and no text");
+    else if (call->route == ROUTE_CHAT && !serve_can_chat(model))
+        serve_refuse(&call->refusal, 501, NULL, "no_chat_template",
+                     "the model comes without a chat template; use /v1/completions");
+    return call->refusal.status == 0;
+}
+
 bool route_prepare(struct call *call)
 {
     struct serve_request *q = &call->request;
     bool chat = call->route == ROUTE_CHAT, embedding = call->route == ROUTE_EMBEDDINGS;
+    enum serve_kind kind = chat ? SERVE_CHAT : embedding ? SERVE_EMBEDDING : SERVE_COMPLETION;
     const char *parameter = chat ? "messages" : embedding ? "input" : "prompt";
-    if (!read_body(call, chat        ? SERVE_CHAT
-                         : embedding ? SERVE_EMBEDDING
-                                     : SERVE_COMPLETION) ||
-        (chat && !render_chat(call)) || !encode_prompts(call, parameter))
+    if (!read_body(call, kind) || !can_answer(call) || !encode_prompts(call, parameter))
         return false;
     int64_t count = q->prompt_count * q->n;
     call->choices = calloc((size_t)count, sizeof *call->choices);

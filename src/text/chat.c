@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "text/chat_internal.h"
 #include "text/jinja_value.h"
 #include "text/unicode.h"
 
@@ -38,8 +39,8 @@ static json_t *normalized_message(const json_t *message)
     return done ? copy : NULL;
 }
 
-static enum status normalize(const json_t *messages, const char *name, json_t **list,
-                             struct error *error)
+enum status chat_normalize(const json_t *messages, const char *name, json_t **list,
+                           struct error *error)
 {
     *list = NULL;
     if (!json_is_array(messages) || json_array_size(messages) == 0)
@@ -86,10 +87,6 @@ static json_t *make_variables(json_t *messages, const struct chat_options *o, bo
         json_decref(variables);
     return done ? variables : NULL;
 }
-
-enum status chat_render_list(const struct jinja *template, json_t *messages,
-                             const struct chat_options *options, bool prompt, struct buffer *text,
-                             struct jinja_ranges *ranges, struct error *error);
 
 enum status chat_render_list(const struct jinja *template, json_t *messages,
                              const struct chat_options *options, bool prompt, struct buffer *text,
@@ -190,10 +187,11 @@ static enum status render_continued(const struct jinja *template, json_t *messag
                          template->name);
     json_incref(content);
     json_t *list = json_deep_copy(messages);
-    enum status status = error_no_memory(error, 256);
-    if (list && last_text(list, &holder, &key) &&
-        json_object_set_new(holder, key, with_mark(json_string_value(content))) == 0)
-        status = chat_render_list(template, list, options, false, text, NULL, error);
+    bool marked = list && last_text(list, &holder, &key) &&
+                  json_object_set_new(holder, key, with_mark(json_string_value(content))) == 0;
+    enum status status = marked
+                             ? chat_render_list(template, list, options, false, text, NULL, error)
+                             : error_no_memory(error, 256);
     if (status == STATUS_OK)
         status = cut_at_mark(template->name, json_string_value(content), begin, text, error);
     json_decref(list);
@@ -209,7 +207,7 @@ enum status chat_render(const struct jinja *template, const json_t *messages,
     if (options->continue_final_message && options->add_generation_prompt)
         return error_set(error, STATUS_USAGE,
                          "a message can be continued or a new one begun, not both");
-    enum status status = normalize(messages, template->name, &list, error);
+    enum status status = chat_normalize(messages, template->name, &list, error);
     if (status != STATUS_OK)
         return status;
     if (options->continue_final_message)

@@ -31,7 +31,8 @@ enum status chat_render(const struct jinja *template, const json_t *messages,
  *
  * - what {% generation %} marks, when the template has that, else found so: an answer begins where
  *   the messages before it, rendered with the generation prompt, end, if that is how the whole
- *   begins; else where a mark put before its content appears. It ends behind its content, which a
+ *   begins; else where a mark put before its content appears; else as far as that prompt goes along
+ *   with the whole. It ends behind its content, which a
  *   mark behind the content finds, or behind its tool calls, with the text that the template puts
  *   behind answers (chat_turn_end) taken along.
  *

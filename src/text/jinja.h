@@ -31,6 +31,7 @@ struct jinja {
     struct arena arena;
     const char *name; /* for messages */
     struct jinja_node *body;
+    int generation; /* it has {% generation %} blocks */
 };
 
 /* A stretch of the rendered text, in bytes. */

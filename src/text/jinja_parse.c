@@ -244,6 +244,7 @@ static struct jinja_node *parse_with(struct jinja_parser *p, struct jinja_node *
 static struct jinja_node *parse_generation(struct jinja_parser *p, struct jinja_node *node)
 {
     end_tag(p);
+    p->generation++;
     node->list = body_until(p, "endgeneration");
     return node;
 }
@@ -377,6 +378,7 @@ enum status jinja_parse(const char *source, size_t length, const char *name, str
                                  .error = error,
                                  .status = STATUS_OK};
         jinja->body = parse_body(&p, NULL);
+        jinja->generation = p.generation;
         status = p.status;
     }
     if (status != STATUS_OK)

@@ -106,7 +106,8 @@ struct jinja_parser {
     struct arena *arena;
     const struct jinja_token *token;
     int depth, loops;
-    int uses; /* of the macro being read */
+    int generation; /* blocks seen */
+    int uses;       /* of the macro being read */
     struct error *error;
     enum status status;
 };

@@ -37,6 +37,10 @@ def train():
     run(build / "adze", "train", "-d", text, "--steps", "150", "--layers", "2", "--width", "64",
         "--heads", "4", "--context", "128", "--vocabulary", "300", "-o", model, "-q", "--force",
         "--held-out", "0.3", "--ledger", work / "ledger")
+    tokens = json.loads((model / "tokenizer.json").read_text())["added_tokens"]
+    (model / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": tokens[0]["content"],
+         "eos_token": tokens[0]["content"]}))
     return model, sounds
 
 

@@ -1,0 +1,133 @@
+/* See talk.h. */
+#include "cli/talk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+const struct option talk_table[] = {
+    {"chat", 0, OPTION_FLAG, offsetof(struct talk_options, chat), NULL, 0, 0, NULL, NULL,
+     "the prompt is a message; put it as the model's chat template does"},
+    {"system", 0, OPTION_TEXT, offsetof(struct talk_options, system), NULL, 0, 0, NULL, "TEXT",
+     "system prompt; default: the template's"},
+    {"chat-template", 0, OPTION_TEXT, offsetof(struct talk_options, template), NULL, 0, 0, NULL,
+     "NAME", "one of the model's templates, or a file with one; default: default"},
+    {"chat-value", 0, OPTION_LIST, offsetof(struct talk_options, values), NULL, 0, 0, NULL,
+     "KEY=JSON", "a value for the template, as enable_thinking=false"},
+    {.name = NULL},
+};
+
+static enum status read_values(const struct option_list *values, json_t **extra,
+                               struct error *error)
+{
+    *extra = json_object();
+    if (!*extra)
+        return error_no_memory(error, 64);
+    for (int64_t i = 0; i < values->count; i++) {
+        const char *item = values->items[i], *equal = strchr(item, '=');
+        if (!equal || equal == item)
+            return error_set(error, STATUS_USAGE, "--chat-value: '%.100s' is not KEY=JSON", item);
+        json_t *value = json_loads(equal + 1, JSON_DECODE_ANY, NULL);
+        if (!value) /* plain words need no quotes */
+            value = json_string(equal + 1);
+        char *key = strndup(item, (size_t)(equal - item));
+        int failed = !key || !value || json_object_set(*extra, key, value) != 0;
+        json_decref(value);
+        free(key);
+        if (failed)
+            return error_set(error, STATUS_USAGE, "--chat-value: '%.100s' is not UTF-8", item);
+    }
+    return STATUS_OK;
+}
+
+enum status talk_open(const struct model *model, const struct talk_options *o,
+                      struct conversation *conversation, json_t **extra, struct error *error)
+{
+    struct buffer source = {0};
+    bool file = o->template && !model_chat_template(model, o->template) && file_exists(o->template);
+    enum status status =
+        file ? file_read(o->template, JINJA_SOURCE_MOST, &source, error) : STATUS_OK;
+    *extra = NULL;
+    *conversation = (struct conversation){0};
+    if (status == STATUS_OK)
+        status =
+            conversation_open(model, o->template, file ? (source.data ? source.data : "") : NULL,
+                              conversation, error);
+    if (status == STATUS_OK)
+        status = read_values(&o->values, extra, error);
+    buffer_free(&source);
+    return status;
+}
+
+struct sampling_options talk_sampling(struct cli *cli, const struct sampling_options *given,
+                                      const struct model *model)
+{
+    struct sampling_options s = *given;
+    const struct {
+        const char *option, *key;
+        double *real, least, most;
+    } reals[] = {{"temperature", "temperature", &s.temperature, 0, 100},
+                 {"top-p", "top_p", &s.top_p, 0, 1},
+                 {"min-p", "min_p", &s.min_p, 0, 1},
+                 {"repetition-penalty", "repetition_penalty", &s.repetition_penalty, 0.01, 100}};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        const json_t *value = json_object_get(model->chat.generation, reals[i].key);
+        double number = json_number_value(value);
+        if (json_is_number(value) && !option_given(&cli->options, reals[i].option) &&
+            number >= reals[i].least && number <= reals[i].most)
+            *reals[i].real = number;
+    }
+    const json_t *top = json_object_get(model->chat.generation, "top_k");
+    if (json_is_integer(top) && !option_given(&cli->options, "top-k") &&
+        json_integer_value(top) >= 0)
+        s.top_k = json_integer_value(top);
+    s.seed = (uint64_t)cli->common->seed;
+    return s;
+}
+
+static void show(struct made *made, const char *text, size_t length)
+{
+    buffer_add(&made->text, text, length);
+    if (!made->print || length == 0)
+        return;
+    fwrite(text, 1, length, stdout);
+    fflush(stdout);
+}
+
+bool talk_token(void *context, const struct engine_token *token)
+{
+    struct made *made = context;
+    struct error ignored; /* seen by the caller: the list is short */
+    show(made, token->text, token->length);
+    return tok_ids_add(&made->ids, &token->token, 1, &ignored) == STATUS_OK && !cli_stop;
+}
+
+void talk_end(void *context, const struct engine_result *result)
+{
+    struct made *made = context;
+    show(made, result->text, result->length);
+    made->result = *result;
+    made->result.text = "";
+    made->result.length = 0;
+}
+
+void talk_clear(struct made *made)
+{
+    made->ids.count = 0;
+    buffer_clear(&made->text);
+    made->result = (struct engine_result){0};
+}
+
+void talk_free(struct made *made)
+{
+    tok_ids_free(&made->ids);
+    buffer_free(&made->text);
+}
+
+double talk_rate(const struct engine_result *r)
+{
+    double seconds = r->seconds - r->wait_seconds - r->prompt_seconds;
+    return seconds > 0 && r->made_tokens > 1 ? (double)(r->made_tokens - 1) / seconds : 0;
+}
