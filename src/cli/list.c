@@ -16,6 +16,8 @@ const struct command *const cli_commands[] = {
     &command_generate,
     &command_chat,
     &command_perplexity,
+    &command_embed,
+    &command_serve,
     &command_runs,
     &command_runs_show,
     &command_runs_compare,
