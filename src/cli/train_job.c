@@ -258,6 +258,23 @@ enum status train_check_resume(struct train *t, struct error *error)
     return status;
 }
 
+/* Of the tokens of a row, the part that has a loss; of the source where it is most. */
+static double learned_part(const struct train *t)
+{
+    double most = 0;
+    for (int i = 0; i < t->mixture.count; i++) {
+        const struct shard *shard = &t->mixture.sources[i].shard;
+        double tokens = 0;
+        if (shard->stretches == 0)
+            return 0;
+        for (int64_t j = 0; j < shard->stretches; j++)
+            tokens += (double)(shard->stretch_bounds[2 * j + 1] - shard->stretch_bounds[2 * j]);
+        double part = tokens / (double)(shard->row_count * t->mixture.window);
+        most = part > most ? part : most;
+    }
+    return most;
+}
+
 static struct training_options make_options(const struct train *t)
 {
     const struct train_run *r = t->run;
@@ -294,6 +311,7 @@ static struct training_options make_options(const struct train *t)
         .checkpoint_seconds = r->checkpoint_every,
         .settings = t->settings,
         .checkpoints = t->checkpoints,
+        .learned = learned_part(t),
         .adapters = t->adapter_settings,
     };
 }

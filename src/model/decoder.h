@@ -105,6 +105,7 @@ struct decoder_work {
     int64_t adapter_rank; /* 0: the model itself is trained */
     uint32_t targets;     /* of the adapters; bits as in model/adapters.h */
     bool adapter_dropout;
+    double learned; /* part of the tokens that has a loss; 0: all */
 };
 
 /* Bytes that a training step keeps at its peak: activations and gradients on the tape, beside

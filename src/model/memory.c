@@ -52,6 +52,9 @@ int64_t decoder_activation_bytes(const struct decoder_config *c, const struct de
     int64_t mixing = 2 * queries + 2 * c->kv_heads * c->head_width;
     int64_t gradients = tokens * (2 * c->width + (widest > mixing ? widest : mixing));
     int64_t chunk = cross_entropy_chunk(tokens, c->vocabulary);
-    int64_t logits = (chunk < tokens ? chunk : tokens) * c->vocabulary;
+    bool all = work->learned <= 0 || work->learned >= 1;
+    int64_t rows = all ? tokens : (int64_t)(work->learned * (double)tokens);
+    rows = chunk < rows ? chunk : rows;
+    int64_t logits = rows * (c->vocabulary + (all ? 0 : 2 * c->width));
     return 4 * (forward + gradients + logits);
 }

@@ -270,7 +270,13 @@ enum status difference_in_use(const struct model *a, const struct model *b, json
     add(list, "ends of generation", generation_ends(a), generation_ends(b));
     if (!a->has_tokenizer || !b->has_tokenizer)
         return STATUS_OK;
-    compare_ends(&a->tokenizer, &b->tokenizer, list);
+    /* GGUF gives byte-level models a bos that they do not have; unless it is put somewhere, that is
+     * none. */
+    struct tokenizer left_ends = a->tokenizer, right_ends = b->tokenizer;
+    if (left_ends.before.count == 0 && right_ends.before.count == 0 &&
+        (left_ends.bos < 0 || right_ends.bos < 0))
+        left_ends.bos = right_ends.bos = -1;
+    compare_ends(&left_ends, &right_ends, list);
     for (int i = 0; i < 3; i++) {
         char field[64];
         snprintf(field, sizeof field, "ids of the probe '%.20s'", i == 1 ? "spaces" : probes[i]);

@@ -44,6 +44,7 @@ int64_t training_memory(const struct decoder_config *config, const struct traini
     struct decoder_work work = {.batch = micro_rows(options),
                                 .length = options->window,
                                 .checkpoints = options->checkpoints,
+                                .learned = options->learned,
                                 .adapter_rank = options->adapters.rank,
                                 .targets = options->adapters.targets,
                                 .adapter_dropout = options->adapters.dropout > 0};
