@@ -160,8 +160,7 @@ static void show_info(struct cli *cli)
            real_of(cli, "layers"), real_of(cli, "width"), real_of(cli, "heads"),
            real_of(cli, "kv_heads"), real_of(cli, "hidden"));
     printf("  context %.0f, vocabulary %.0f%s\n  formats:", real_of(cli, "context"),
-           real_of(cli, "vocabulary"),
-           json_is_true(json_object_get(r, "tied")) ? " (tied)" : "");
+           real_of(cli, "vocabulary"), json_is_true(json_object_get(r, "tied")) ? " (tied)" : "");
     json_object_foreach(json_object_get(r, "byte_shares"), name, value)
     {
         printf(" %s %.1f %%", name, 100 * json_number_value(value));

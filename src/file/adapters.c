@@ -60,8 +60,8 @@ static void pair_name(const struct layout *layout, const char *stored, char part
     if (layout->gguf)
         snprintf(out, size, "%s.lora_%c", stored, part);
     else
-        snprintf(out, size, "base_model.model.%.*s.lora_%c.weight", (int)strlen(stored) - 7,
-                 stored, part - 'a' + 'A');
+        snprintf(out, size, "base_model.model.%.*s.lora_%c.weight", (int)strlen(stored) - 7, stored,
+                 part - 'a' + 'A');
 }
 
 /* Reading. */
@@ -133,8 +133,7 @@ static double alpha_factor(const struct source *source, const char *stored, doub
     json_object_foreach(json_object_get(source->config, "alpha_pattern"), key, value)
     {
         size_t length = strlen(module), tail = strlen(key);
-        if (ends_with(module, key) &&
-            (length == tail || module[length - tail - 1] == '.'))
+        if (ends_with(module, key) && (length == tail || module[length - tail - 1] == '.'))
             return json_number_value(value) / alpha;
     }
     return 1;
@@ -188,8 +187,8 @@ static enum status read_pairs(struct source *source, struct decoder *decoder,
                 continue;
             }
             struct adapter_item *item = &adapters->items[next++];
-            take_values(&pair, &group,
-                        alpha_factor(source, group.stored, adapters->settings.alpha), item);
+            take_values(&pair, &group, alpha_factor(source, group.stored, adapters->settings.alpha),
+                        item);
             status = check_finite(source, item, pair.names[0], error);
         }
     return status;
@@ -378,8 +377,8 @@ static enum status join_all(const struct adapters *adapters, const struct decode
         pairs->items && pairs->stored ? STATUS_OK : error_no_memory(error, sizeof *pairs->items);
     for (int i = 0; i < adapters->count && status == STATUS_OK; i++) {
         struct name_group group;
-        bool known = find_group(layout, decoder, adapters->items[i].layer,
-                                adapters->items[i].which, &group);
+        bool known =
+            find_group(layout, decoder, adapters->items[i].layer, adapters->items[i].which, &group);
         if (!known)
             return error_set(error, STATUS_FAILED, "the family's files have no tensor for %s",
                              decoder_linear_names[adapters->items[i].which]);
@@ -458,11 +457,11 @@ static json_t *make_config(const struct adapters *adapters, const struct decoder
             json_object_set_new(ranks, module, json_integer(pairs->items[i].a.rows));
     }
     return json_pack("{s:s,s:s,s:s,s:I,s:f,s:f,s:b,s:s,s:b,s:b,s:b,s:b,s:n,s:n,s:n,s:o,s:{},s:o}",
-                     "peft_type", "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path",
-                     base, "r", (json_int_t)s->rank, "lora_alpha", s->alpha, "lora_dropout",
-                     s->dropout, "use_rslora", s->rank_stabilized, "bias", "none",
-                     "fan_in_fan_out", strcmp(decoder->config.family, "gpt2") == 0, "use_dora",
-                     false, "inference_mode", true, "init_lora_weights", true, "modules_to_save",
+                     "peft_type", "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", base,
+                     "r", (json_int_t)s->rank, "lora_alpha", s->alpha, "lora_dropout", s->dropout,
+                     "use_rslora", s->rank_stabilized, "bias", "none", "fan_in_fan_out",
+                     strcmp(decoder->config.family, "gpt2") == 0, "use_dora", false,
+                     "inference_mode", true, "init_lora_weights", true, "modules_to_save",
                      "layers_to_transform", "layers_pattern", "rank_pattern", ranks,
                      "alpha_pattern", "target_modules", targets);
 }

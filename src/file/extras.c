@@ -65,8 +65,8 @@ static enum status read_template(struct model *model, const char *folder, struct
     } else if (status == STATUS_OK && file_exists(config)) {
         status = huggingface_read_json(config, &root, error);
         if (status == STATUS_OK)
-            status = keep_template(model, pick_template(json_object_get(root, "chat_template")),
-                                   error);
+            status =
+                keep_template(model, pick_template(json_object_get(root, "chat_template")), error);
     }
     json_decref(root);
     buffer_free(&text);
@@ -96,8 +96,7 @@ static json_t *read_sampling(struct gguf *file)
             continue;
         found = found ? found : json_object();
         json_object_set_new(found, sampling[i].ours,
-                            sampling[i].whole ? json_integer((json_int_t)value)
-                                              : json_real(value));
+                            sampling[i].whole ? json_integer((json_int_t)value) : json_real(value));
     }
     return found;
 }
@@ -200,7 +199,8 @@ enum status model_save_folder_extras(const struct model *model, const char *fold
     if (status == STATUS_OK && model->has_tokenizer)
         status = write_tokenizer_config(model, config, error);
     if (status == STATUS_OK && model->chat_template)
-        status = file_write_atomic(alone, model->chat_template, strlen(model->chat_template), error);
+        status =
+            file_write_atomic(alone, model->chat_template, strlen(model->chat_template), error);
     free(generation);
     free(config);
     free(alone);

@@ -122,10 +122,10 @@ void difference_texts(const char *a, const char *b, json_t *list)
 {
     if (!a || !b) {
         if (a || b)
-            json_array_append_new(list, json_pack("{s:i,s:o,s:o}", "line", 1, "a",
-                                                  a ? json_text(a, strcspn(a, "\n")) : json_null(),
-                                                  "b",
-                                                  b ? json_text(b, strcspn(b, "\n")) : json_null()));
+            json_array_append_new(list,
+                                  json_pack("{s:i,s:o,s:o}", "line", 1, "a",
+                                            a ? json_text(a, strcspn(a, "\n")) : json_null(), "b",
+                                            b ? json_text(b, strcspn(b, "\n")) : json_null()));
         return;
     }
     for (int line = 1, found = 0; (*a || *b) && found < 10; line++) {
@@ -142,10 +142,10 @@ void difference_texts(const char *a, const char *b, json_t *list)
 
 static void missing(json_t *list, const struct parameter *a, const struct parameter *b)
 {
-    json_array_append_new(
-        list, json_pack("{s:s,s:o,s:o}", "tensor", a ? a->name : b->name, "a",
-                        a ? json_string(a->weight.format->name) : json_null(), "b",
-                        b ? json_string(b->weight.format->name) : json_null()));
+    json_array_append_new(list,
+                          json_pack("{s:s,s:o,s:o}", "tensor", a ? a->name : b->name, "a",
+                                    a ? json_string(a->weight.format->name) : json_null(), "b",
+                                    b ? json_string(b->weight.format->name) : json_null()));
 }
 
 static enum status compare_tensor(const struct parameter *a, const struct parameter *b,
@@ -154,10 +154,10 @@ static enum status compare_tensor(const struct parameter *a, const struct parame
     int64_t rows = a->weight.rows, columns = a->weight.columns;
     double largest = 0, sum = 0, squares = 0, norm = 0;
     if (rows != b->weight.rows || columns != b->weight.columns) {
-        json_array_append_new(list, json_pack("{s:s,s:[I,I],s:[I,I]}", "tensor", a->name, "a",
-                                              (json_int_t)rows, (json_int_t)columns, "b",
-                                              (json_int_t)b->weight.rows,
-                                              (json_int_t)b->weight.columns));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:[I,I],s:[I,I]}", "tensor", a->name, "a",
+                                        (json_int_t)rows, (json_int_t)columns, "b",
+                                        (json_int_t)b->weight.rows, (json_int_t)b->weight.columns));
         return STATUS_OK;
     }
     float *x = malloc((size_t)columns * sizeof *x), *y = malloc((size_t)columns * sizeof *y);
@@ -178,11 +178,11 @@ static enum status compare_tensor(const struct parameter *a, const struct parame
     if (!done)
         return error_no_memory(error, (size_t)columns * 2 * sizeof *x);
     if (largest > 0)
-        json_array_append_new(
-            list, json_pack("{s:s,s:s,s:s,s:f,s:f,s:f}", "tensor", a->name, "a",
-                            a->weight.format->name, "b", b->weight.format->name, "largest",
-                            largest, "mean", sum / (double)(rows * columns), "relative",
-                            norm > 0 ? sqrt(squares / norm) : 1.0));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:s,s:f,s:f,s:f}", "tensor", a->name, "a",
+                                        a->weight.format->name, "b", b->weight.format->name,
+                                        "largest", largest, "mean", sum / (double)(rows * columns),
+                                        "relative", norm > 0 ? sqrt(squares / norm) : 1.0));
     return STATUS_OK;
 }
 
@@ -253,15 +253,16 @@ static json_t *generation_ends(const struct model *model)
     json_t *ends = json_object_get(model->generation, "eos_token_id");
     if (json_is_array(ends))
         return json_incref(ends);
-    int64_t end = json_is_integer(ends) ? json_integer_value(ends)
-                                        : model->decoder.config.eos_token;
+    int64_t end =
+        json_is_integer(ends) ? json_integer_value(ends) : model->decoder.config.eos_token;
     return json_pack("[I]", (json_int_t)end);
 }
 
 enum status difference_in_use(const struct model *a, const struct model *b, json_t *list,
                               struct error *error)
 {
-    static const char *const probes[] = {"Hello world", " two  spaces\n\n\ttab", "na\xc3\xafve 123"};
+    static const char *const probes[] = {"Hello world", " two  spaces\n\n\ttab",
+                                         "na\xc3\xafve 123"};
     enum status status = STATUS_OK;
     add(list, "chat template", json_name(a->chat_template), json_name(b->chat_template));
     add_int(list, "tokenizer", a->has_tokenizer, b->has_tokenizer);

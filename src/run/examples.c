@@ -75,9 +75,8 @@ static enum status encode_pair(const struct examples *e, struct tok_scratch *scr
                                const json_t *prompt, const json_t *completion, struct tok_ids *ids,
                                struct example_stretches *stretches, struct error *error)
 {
-    enum status status =
-        tok_encode_model(e->tokenizer, scratch, json_string_value(prompt),
-                         json_string_length(prompt), false, true, ids, error);
+    enum status status = tok_encode_model(e->tokenizer, scratch, json_string_value(prompt),
+                                          json_string_length(prompt), false, true, ids, error);
     int64_t begin = ids->count;
     if (status == STATUS_OK)
         status = tok_encode(e->tokenizer, scratch, json_string_value(completion),
@@ -88,8 +87,8 @@ static enum status encode_pair(const struct examples *e, struct tok_scratch *scr
 }
 
 /* Ids of a rendered text up to each bound. Where spaces belong to words, as in SentencePiece, a
- * piece cut off would be another text: there the whole is encoded, and a bound lies where the ids of
- * what stands before it cease to agree. Elsewhere the pieces are encoded alone, as they are when
+ * piece cut off would be another text: there the whole is encoded, and a bound lies where the ids
+ * of what stands before it cease to agree. Elsewhere the pieces are encoded alone, as they are when
  * the model is asked. */
 static enum status encode_piece(const struct examples *e, struct tok_scratch *scratch,
                                 const char *text, size_t begin, size_t end, struct tok_ids *ids,
@@ -135,8 +134,8 @@ static enum status encode_rendered(const struct examples *e, struct tok_scratch 
         for (int side = 0; side < 2 && status == STATUS_OK; side++) {
             size_t next = side ? answer->end : answer->begin;
             if (whole)
-                status = bound_by_prefix(e, scratch, text->data, next, ids, first, &bounds[side],
-                                         error);
+                status =
+                    bound_by_prefix(e, scratch, text->data, next, ids, first, &bounds[side], error);
             else
                 status = encode_piece(e, scratch, text->data, at, next, ids, error);
             bounds[side] = whole ? bounds[side] : ids->count;
@@ -155,8 +154,9 @@ static enum status encode_chat(const struct examples *e, struct tok_scratch *scr
                                struct example_stretches *stretches, struct error *error)
 {
     if (!e->has_template)
-        return error_set(error, STATUS_FAILED, "a conversation, but the model has no usable chat "
-                                               "template");
+        return error_set(error, STATUS_FAILED,
+                         "a conversation, but the model has no usable chat "
+                         "template");
     struct chat_options options = {.tools = json_object_get(record, "tools"),
                                    .bos = e->names[0],
                                    .eos = e->names[1],
@@ -197,9 +197,9 @@ enum status example_encode(const struct examples *e, struct tok_scratch *scratch
         status = encode_text(e, scratch, json_string_value(text), json_string_length(text), ids,
                              stretches, error);
     else
-        status = error_set(error, STATUS_FAILED,
-                           "neither 'messages', nor 'prompt' and 'completion', nor '%.40s'",
-                           e->field);
+        status =
+            error_set(error, STATUS_FAILED,
+                      "neither 'messages', nor 'prompt' and 'completion', nor '%.40s'", e->field);
     json_decref(record);
     return status;
 }

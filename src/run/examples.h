@@ -18,8 +18,8 @@ struct examples {
 
 /* Parses the model's template, when it has one; a broken one is an error only once a conversation
  * asks for it. The model must outlive it. Free with examples_free. */
-enum status examples_create(const struct model *model, const char *field,
-                            struct examples *examples, struct error *error);
+enum status examples_create(const struct model *model, const char *field, struct examples *examples,
+                            struct error *error);
 void examples_free(struct examples *examples);
 
 /* Stretches of ids to learn, pairs [begin, end). Zero-initialize; free `items`. */

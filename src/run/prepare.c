@@ -194,9 +194,8 @@ static void note_bad(struct encoding *e, const struct document *document)
     free(stretches.items);
 }
 
-static enum status write_batch(struct encoding *e, int64_t count,
-                               struct shard_writer writers[2], double held_share, uint64_t seed,
-                               struct error *error)
+static enum status write_batch(struct encoding *e, int64_t count, struct shard_writer writers[2],
+                               double held_share, uint64_t seed, struct error *error)
 {
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < count && status == STATUS_OK; i++) {

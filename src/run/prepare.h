@@ -9,7 +9,7 @@
 struct prepare_job {
     const char *const *paths;
     int64_t path_count;
-    struct corpus_options corpus; /* with examples, its field must be "" */
+    struct corpus_options corpus;    /* with examples, its field must be "" */
     const struct examples *examples; /* NULL: documents are texts to learn as a whole */
     struct thread_pool *threads;
     void (*progress)(void *context, const char *what, double done);

@@ -40,7 +40,7 @@ static json_t *normalized_message(const json_t *message)
 }
 
 enum status chat_normalize(const json_t *messages, const char *name, json_t **list,
-                             struct error *error)
+                           struct error *error)
 {
     *list = NULL;
     if (!json_is_array(messages) || json_array_size(messages) == 0)
@@ -189,9 +189,9 @@ static enum status render_continued(const struct jinja *template, json_t *messag
     json_t *list = json_deep_copy(messages);
     bool marked = list && last_text(list, &holder, &key) &&
                   json_object_set_new(holder, key, with_mark(json_string_value(content))) == 0;
-    enum status status =
-        marked ? chat_render_list(template, list, options, false, text, NULL, error)
-               : error_no_memory(error, 256);
+    enum status status = marked
+                             ? chat_render_list(template, list, options, false, text, NULL, error)
+                             : error_no_memory(error, 256);
     if (status == STATUS_OK)
         status = cut_at_mark(template->name, json_string_value(content), begin, text, error);
     json_decref(list);

@@ -107,7 +107,7 @@ struct jinja_parser {
     const struct jinja_token *token;
     int depth, loops;
     int generation; /* blocks seen */
-    int uses; /* of the macro being read */
+    int uses;       /* of the macro being read */
     struct error *error;
     enum status status;
 };
