@@ -37,8 +37,7 @@ static double one_step(struct run *run)
     for (int64_t at = 0; at < run->batch; at += run->micro) {
         int64_t count = run->batch - at < run->micro ? run->batch - at : run->micro;
         const int32_t *tokens = run->tokens + at * run->context;
-        struct decoder_batch batch = {
-            .batch = count, .length = run->context, .tokens = tokens};
+        struct decoder_batch batch = {.batch = count, .length = run->context, .tokens = tokens};
         struct loss_target target = {.ids = tokens + 1,
                                      .scale = 1.0 / (double)(run->batch * run->context)};
         tape_reset(&run->tape);
@@ -66,9 +65,8 @@ static void set_up(struct run *run, char **words)
 {
     struct error error;
     enum matmul_precision precision = strcmp(words[2], "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32;
-    struct adapter_settings settings = {.rank = bench_number(words[3], "rank", 1),
-                                        .alpha = 16,
-                                        .targets = (1U << LINEARS) - 1};
+    struct adapter_settings settings = {
+        .rank = bench_number(words[3], "rank", 1), .alpha = 16, .targets = (1U << LINEARS) - 1};
     run->context = bench_number(words[4], "context", 2);
     run->batch = bench_number(words[5], "batch", 1);
     run->micro = bench_number(words[6], "micro", 1);
@@ -101,7 +99,8 @@ int main(int count, char **words)
 {
     static struct run run;
     if (count != 9) {
-        fprintf(stderr, "usage: bench_lora MODEL f32|bf16 RANK CONTEXT BATCH MICRO THREADS STEPS\n");
+        fprintf(stderr,
+                "usage: bench_lora MODEL f32|bf16 RANK CONTEXT BATCH MICRO THREADS STEPS\n");
         return 2;
     }
     set_up(&run, words);

@@ -123,8 +123,9 @@ static enum status trial(struct adapt *a, const char *domain, const char *method
     line_add(&line, "--seed=%lld", (long long)seed);
     snprintf(what, sizeof what, "comparison: %s text, domain '%s', seed %lld", method, domain,
              (long long)seed);
-    enum status status = adapt_make(
-        a, &line, adapt_at(a, "parts/trial-%s-%s-%lld", domain, method, (long long)seed), what, &result);
+    enum status status =
+        adapt_make(a, &line, adapt_at(a, "parts/trial-%s-%s-%lld", domain, method, (long long)seed),
+                   what, &result);
     if (status == STATUS_OK) {
         a->steps = json_integer_value(json_object_get(result, "steps"));
         json_array_append_new(a->trials,
@@ -146,7 +147,7 @@ static enum status measure_random(struct adapt *a, const char *domain, const cha
     char what[256];
     json_t *result = NULL;
     line_add(&line, "--model=%s",
-        adapt_at(a, "parts/trial-domain-random-%lld", (long long)a->cli->common->seed));
+             adapt_at(a, "parts/trial-domain-random-%lld", (long long)a->cli->common->seed));
     line_add(&line, "--data=%s", held);
     line_add(&line, "--context=%lld", (long long)a->shape->context);
     snprintf(what, sizeof what, "comparison: random text, domain '%s'", domain);
@@ -188,7 +189,8 @@ static enum status train_final(struct adapt *a, const char *sample, const char *
     else
         line_add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
     line_add(&line, "--evaluate-every=150");
-    return adapt_make(a, &line, adapt_at(a, "model"), "training the model on selected and domain text", result);
+    return adapt_make(a, &line, adapt_at(a, "model"),
+                      "training the model on selected and domain text", result);
 }
 
 /* How fast a model writes, in tokens a second. */
@@ -215,11 +217,11 @@ static enum status measure_trained(struct adapt *a, const json_t *final)
     if (status == STATUS_OK)
         status = time_model(a, adapt_at(a, "model"), &speed);
     if (status == STATUS_OK)
-        json_array_append_new(a->formats,
-                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", "f32", "file_bytes",
-                                        (json_int_t)bytes, "bits_per_weight", 32.0, "bits_per_byte",
-                                        adapt_real_of(final, "bits_per_byte"), "perplexity",
-                                        adapt_real_of(final, "perplexity"), "tokens_per_second", speed));
+        json_array_append_new(
+            a->formats, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", "f32", "file_bytes",
+                                  (json_int_t)bytes, "bits_per_weight", 32.0, "bits_per_byte",
+                                  adapt_real_of(final, "bits_per_byte"), "perplexity",
+                                  adapt_real_of(final, "perplexity"), "tokens_per_second", speed));
     return status;
 }
 
@@ -245,12 +247,13 @@ static enum status shrink(struct adapt *a, const char *format, const char *held)
     if (status == STATUS_OK)
         status = time_model(a, file, &speed);
     if (status == STATUS_OK)
-        json_array_append_new(
-            a->formats, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
-                                  json_integer_value(json_object_get(shrunk, "file_bytes")),
-                                  "bits_per_weight", adapt_real_of(shrunk, "bits_per_weight"),
-                                  "bits_per_byte", adapt_real_of(measured, "bits_per_byte"), "perplexity",
-                                  adapt_real_of(measured, "perplexity"), "tokens_per_second", speed));
+        json_array_append_new(a->formats,
+                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
+                                        json_integer_value(json_object_get(shrunk, "file_bytes")),
+                                        "bits_per_weight", adapt_real_of(shrunk, "bits_per_weight"),
+                                        "bits_per_byte", adapt_real_of(measured, "bits_per_byte"),
+                                        "perplexity", adapt_real_of(measured, "perplexity"),
+                                        "tokens_per_second", speed));
     json_decref(shrunk);
     json_decref(measured);
     return status;

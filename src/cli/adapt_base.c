@@ -1,7 +1,7 @@
 /* adze adapt with a base and no pool: the domain's text is what there is to learn from. The base is
- * tuned on it, by adapters when it is quantized or large, what was learned is folded in and exported
- * in the base's own format, and before and after are measured on the domain's held-out text and on
- * other text, where something may be lost. */
+ * tuned on it, by adapters when it is quantized or large, what was learned is folded in and
+ * exported in the base's own format, and before and after are measured on the domain's held-out
+ * text and on other text, where something may be lost. */
 #include <string.h>
 
 #include "cli/adapt_steps.h"
@@ -90,10 +90,9 @@ static enum status tune(struct adapt *a, bool adapters, const char *sample, cons
         line_add(&line, "--steps=%lld", (long long)a->o->steps);
     else
         line_add(&line, "--minutes=%g", a->o->minutes);
-    enum status status =
-        adapt_make(a, &line, adapt_at(a, "tuned"),
-                   adapters ? "tuning adapters on the domain" : "tuning the model on the domain",
-                   &result);
+    enum status status = adapt_make(
+        a, &line, adapt_at(a, "tuned"),
+        adapters ? "tuning adapters on the domain" : "tuning the model on the domain", &result);
     if (status == STATUS_OK)
         json_object_set(a->cli->result, "final", result);
     json_decref(result);

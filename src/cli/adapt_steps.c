@@ -68,7 +68,7 @@ enum status adapt_step(struct adapt *a, struct line *line, const char *what, jso
 
 /* A step that makes `output`, unless an unchanged earlier run has made it. */
 enum status adapt_make(struct adapt *a, struct line *line, const char *output, const char *what,
-                        json_t **result)
+                       json_t **result)
 {
     line_add(line, "--output=%s", output);
     return adapt_step(a, line, what, result);
@@ -81,7 +81,7 @@ double adapt_real_of(const json_t *object, const char *key)
 
 /* Splits a domain into the sample that selection and training see, and the held-out part. */
 enum status adapt_split_domain(struct adapt *a, const char *name, const struct option_list *paths,
-                                char **sample, char **held)
+                               char **sample, char **held)
 {
     struct line line = adapt_start(a, "split");
     char what[256];

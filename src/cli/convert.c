@@ -77,8 +77,8 @@ static enum status write_model(struct cli *cli, const struct model_options *sour
         return status;
     struct model *model = &loaded.model;
     if (loaded.adapter_count > 0)
-        status = adapters_merge(&model->decoder, gguf && !packs ? NULL : &weight_f32,
-                                &model->owned, error);
+        status = adapters_merge(&model->decoder, gguf && !packs ? NULL : &weight_f32, &model->owned,
+                                error);
     if (status == STATUS_OK && packs)
         status = rtn_pack(model, &loaded.compute, mix_by_name(job->format), NULL, &shrunk, error);
     if (status == STATUS_OK && gguf)
@@ -95,9 +95,9 @@ static enum status weigh_loss(struct cli *cli, struct loaded *before, struct mod
                               struct error *error)
 {
     struct divergence d;
-    enum status status = difference_divergence_rows(&before->model.decoder, &after->decoder,
-                                                    &before->compute, answers->ids,
-                                                    answers->counts, answers->prompts, &d, error);
+    enum status status =
+        difference_divergence_rows(&before->model.decoder, &after->decoder, &before->compute,
+                                   answers->ids, answers->counts, answers->prompts, &d, error);
     if (status != STATUS_OK)
         return status;
     cli_result_real(cli, "mean_divergence", d.mean);
@@ -113,8 +113,9 @@ static enum status weigh_loss(struct cli *cli, struct loaded *before, struct mod
             name = json_string_value(json_object_get(tensor, "tensor"));
         }
     }
-    cli_say(cli, "%zu tensors lost precision, most of all %s (relative error %.2g); over the "
-                 "answers, mean divergence %.3g nats, the same likeliest token in %.1f %%",
+    cli_say(cli,
+            "%zu tensors lost precision, most of all %s (relative error %.2g); over the "
+            "answers, mean divergence %.3g nats, the same likeliest token in %.1f %%",
             json_array_size(tensors), name, worst, d.mean, 100 * d.agreement);
     return STATUS_OK;
 }
@@ -241,8 +242,7 @@ static enum status read_prompts(struct cli *cli, const char *path, struct job *j
     if (status == STATUS_OK)
         status = buffer_check(&text, error);
     char *copy = status == STATUS_OK ? arena_strdup(&cli->arena, text.data) : NULL;
-    const char **lines =
-        copy ? arena_calloc(&cli->arena, text.length + 1, sizeof *lines) : NULL;
+    const char **lines = copy ? arena_calloc(&cli->arena, text.length + 1, sizeof *lines) : NULL;
     buffer_free(&text);
     if (status == STATUS_OK && !lines)
         return error_no_memory(error, 0);
@@ -265,8 +265,7 @@ static enum status run_export(struct cli *cli, struct error *error)
                       .prompts = usual_prompts,
                       .prompt_count = sizeof usual_prompts / sizeof *usual_prompts,
                       .tokens = o->tokens};
-    enum status status =
-        o->prompts ? read_prompts(cli, o->prompts, &job, error) : STATUS_OK;
+    enum status status = o->prompts ? read_prompts(cli, o->prompts, &job, error) : STATUS_OK;
     return status == STATUS_OK ? write_and_verify(cli, cli_values(cli, 0), &job, true, error)
                                : status;
 }

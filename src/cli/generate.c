@@ -402,15 +402,16 @@ static void show_perplexity(struct cli *cli)
                (long long)json_integer_value(json_object_get(r, "evaluated_tokens")),
                (long long)json_integer_value(json_object_get(r, "evaluated_bytes")));
     if (!cli->common->json && json_object_get(r, "mean_divergence"))
-        printf("divergence from the reference: mean %.5f nats, median %.5f, 90 %% %.5f, 99 %% %.5f, "
-               "largest %.4f; the same likeliest token in %.2f %%; the reference's loss %.4f\n",
-               json_number_value(json_object_get(r, "mean_divergence")),
-               json_number_value(json_object_get(r, "median_divergence")),
-               json_number_value(json_object_get(r, "divergence_90")),
-               json_number_value(json_object_get(r, "divergence_99")),
-               json_number_value(json_object_get(r, "largest_divergence")),
-               100 * json_number_value(json_object_get(r, "top_agreement")),
-               json_number_value(json_object_get(r, "reference_loss")));
+        printf(
+            "divergence from the reference: mean %.5f nats, median %.5f, 90 %% %.5f, 99 %% %.5f, "
+            "largest %.4f; the same likeliest token in %.2f %%; the reference's loss %.4f\n",
+            json_number_value(json_object_get(r, "mean_divergence")),
+            json_number_value(json_object_get(r, "median_divergence")),
+            json_number_value(json_object_get(r, "divergence_90")),
+            json_number_value(json_object_get(r, "divergence_99")),
+            json_number_value(json_object_get(r, "largest_divergence")),
+            100 * json_number_value(json_object_get(r, "top_agreement")),
+            json_number_value(json_object_get(r, "reference_loss")));
 }
 
 static void record_divergence(struct cli *cli, const struct divergence *d)

@@ -32,8 +32,8 @@ static enum status merge(struct loaded *loaded, const struct merge_options *o, b
         return error_set(error, STATUS_USAGE, "--format %s needs an output named *.gguf",
                          o->format);
     /* In a folder all is f32, so nothing need be rounded on the way. */
-    enum status status = adapters_merge(&model->decoder, own && gguf ? NULL : &weight_f32,
-                                        &model->owned, error);
+    enum status status =
+        adapters_merge(&model->decoder, own && gguf ? NULL : &weight_f32, &model->owned, error);
     if (status == STATUS_OK && !own && !plain)
         status = rtn_pack(model, &loaded->compute, mix_by_name(o->format), NULL, &shrunk, error);
     if (status == STATUS_OK && gguf)

@@ -159,9 +159,9 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
         status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
                                 &shard, window, most_tokens, &cli_stop, result, error);
     if (status == STATUS_OK && reference)
-        status = difference_divergence(&reference->decoder, &loaded->model.decoder,
-                                       &loaded->compute, &shard, window, most_tokens, &cli_stop,
-                                       divergence, error);
+        status =
+            difference_divergence(&reference->decoder, &loaded->model.decoder, &loaded->compute,
+                                  &shard, window, most_tokens, &cli_stop, divergence, error);
     shard_close(&shard);
     unlink(scratch);
     return status;

@@ -51,7 +51,8 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
 void stage_record_evaluation(struct cli *cli, const struct evaluation *evaluation);
 
 /* Bytes of memory that are free for use, that this process has, and the most that it has had since
- * the start or the last stage_memory_reset, which also gives back what earlier work has left unused.
+ * the start or the last stage_memory_reset, which also gives back what earlier work has left
+ * unused.
  */
 double stage_memory_available(void);
 double stage_memory_peak(void);

@@ -51,7 +51,8 @@ const struct option train_run_table[] = {
     {"evaluate-tokens", 0, OPTION_INT, offsetof(struct train_run, evaluate_tokens), "50000", 0,
      1e15, NULL, "TOKENS", "held-out tokens evaluated each time; 0: all"},
     {"checkpoint-layers", 0, OPTION_FLAG, offsetof(struct train_run, checkpoint_layers), NULL, 0, 0,
-     NULL, NULL, "keep only the inputs of layers: less memory, a third more time; default: when "
+     NULL, NULL,
+     "keep only the inputs of layers: less memory, a third more time; default: when "
      "memory is short"},
     {"checkpoint-every", 0, OPTION_REAL, offsetof(struct train_run, checkpoint_every), "60", 0, 1e9,
      NULL, "SECONDS", "time between checkpoints"},
@@ -86,15 +87,13 @@ enum status train_parse_sources(struct train *t, struct error *error)
             if (*end == ':')
                 source->final_weight = strtod(end + 1, &end);
             if (*end || end == equals + 1)
-                return error_set(error, STATUS_USAGE, "'%s' ends in no weight",
-                                 list->items[i]);
+                return error_set(error, STATUS_USAGE, "'%s' ends in no weight", list->items[i]);
         }
         if (!path)
             return error_no_memory(error, 0);
         if (!(isfinite(source->weight) && source->weight >= 0 && isfinite(source->final_weight) &&
               source->final_weight >= 0))
-            return error_set(error, STATUS_USAGE,
-                             "the weight in '%s' must be a number from 0 up",
+            return error_set(error, STATUS_USAGE, "the weight in '%s' must be a number from 0 up",
                              list->items[i]);
         t->names[t->mixture.count++] = path;
     }
@@ -204,8 +203,9 @@ static json_t *shaping_options(const struct train *t)
 {
     json_t *all = option_values(&t->cli->options);
     const char *const harmless[] = {
-        "threads", "json",   "force",  "quiet",       "ledger",
-        "resume",  "output", "strict", "micro-batch", "checkpoint-every", "checkpoint-layers"};
+        "threads",          "json",   "force",  "quiet",       "ledger",
+        "resume",           "output", "strict", "micro-batch", "checkpoint-every",
+        "checkpoint-layers"};
     for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
         json_object_del(all, harmless[i]);
     return all;
@@ -348,8 +348,8 @@ static void on_evaluation(void *context, int64_t step, const struct evaluation *
             (long long)step, e->loss, e->perplexity, e->bits_per_byte);
 }
 
-/* What the trainer needs beside what the process has; less when layers keep their inputs only, which
- * is chosen where the user has not and memory is short. */
+/* What the trainer needs beside what the process has; less when layers keep their inputs only,
+ * which is chosen where the user has not and memory is short. */
 static double needed_memory(struct train *t, double available)
 {
     const struct decoder_config *c = &t->model.decoder.config;
@@ -361,8 +361,9 @@ static double needed_memory(struct train *t, double available)
     if (!chosen && available > 0 && need - resident > 0.9 * available) {
         o->checkpoints = t->checkpoints = true;
         need = resident + (double)training_memory(c, o, threads);
-        cli_say(t->cli, "memory is short: layers keep their inputs only, which makes a step a third "
-                        "slower");
+        cli_say(t->cli,
+                "memory is short: layers keep their inputs only, which makes a step a third "
+                "slower");
     }
     return need;
 }
@@ -394,8 +395,17 @@ static enum status announce(struct train *t, struct error *error)
 
 void train_clear_away(struct train *t)
 {
-    const char *const files[] = {"checkpoint.safetensors", "model.safetensors", "config.json",
-                                 "generation_config.json", "tokenizer.json",    NULL};
+    const char *const files[] = {"checkpoint.safetensors",
+                                 "model.safetensors",
+                                 "config.json",
+                                 "generation_config.json",
+                                 "tokenizer.json",
+                                 "tokenizer_config.json",
+                                 "chat_template.jinja",
+                                 "adapter_config.json",
+                                 "adapter_model.safetensors",
+                                 "adapter.gguf",
+                                 NULL};
     char names[2 * MIXTURE_SOURCES + 1][32];
     const char *shards[2 * MIXTURE_SOURCES + 2] = {"held-out.tokens"};
     for (int i = 0; i < 2 * t->mixture.count; i++) {

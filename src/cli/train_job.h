@@ -44,7 +44,7 @@ struct train {
     const char *names[MIXTURE_SOURCES];
     struct shard held[MIXTURE_SOURCES];
     int held_count;
-    struct examples *examples; /* NULL: documents are texts to learn as a whole */
+    struct examples *examples;                /* NULL: documents are texts to learn as a whole */
     struct adapter_settings adapter_settings; /* rank 0: the model itself is trained */
     struct adapters adapters;
     bool checkpoints; /* of layers */

@@ -60,8 +60,7 @@ static bool is_lora(const struct tune_options *o)
     return strcmp(o->method, "lora") == 0;
 }
 
-static enum status make_adapters(struct train *t, const struct tune_options *o,
-                                 struct error *error)
+static enum status make_adapters(struct train *t, const struct tune_options *o, struct error *error)
 {
     t->adapter_settings = (struct adapter_settings){.rank = o->rank,
                                                     .alpha = o->alpha,
@@ -69,8 +68,7 @@ static enum status make_adapters(struct train *t, const struct tune_options *o,
                                                     .dropout = o->dropout};
     enum status status = adapters_parse_targets(o->targets, &t->adapter_settings.targets, error);
     if (status == STATUS_OK)
-        status =
-            adapters_create(&t->adapter_settings, &t->model.decoder, &t->adapters, error);
+        status = adapters_create(&t->adapter_settings, &t->model.decoder, &t->adapters, error);
     if (status == STATUS_OK)
         status = adapters_declare_all(&t->adapters, &t->model.decoder, error);
     if (status == STATUS_OK)
@@ -155,8 +153,7 @@ static void conclude(struct train *t, const struct tune_options *o)
             is_lora(o) ? "adapter" : "model", t->data->output);
 }
 
-static enum status check_options(struct train *t, const struct tune_options *o,
-                                 struct error *error)
+static enum status check_options(struct train *t, const struct tune_options *o, struct error *error)
 {
     static const char *const of_lora[] = {"rank", "alpha", "rslora", "targets", NULL};
     if (!t->data->base)

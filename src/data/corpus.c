@@ -347,11 +347,11 @@ static enum status collect(struct corpus *corpus, int64_t *count, struct error *
             continue;
         }
         const char *text = record->text ? record->text : corpus->bytes.data + record->offset;
-        corpus->documents[(*count)++] = (struct document){
-            .text = text,
-            .length = record->length,
-            .index = index,
-            .record = record->text && !*corpus->parse_field};
+        corpus->documents[(*count)++] =
+            (struct document){.text = text,
+                              .length = record->length,
+                              .index = index,
+                              .record = record->text && !*corpus->parse_field};
         corpus->counts.documents++;
         corpus->counts.bytes += (int64_t)record->length;
     }

@@ -127,11 +127,10 @@ enum status mixture_next(struct mixture *m, int64_t count, const struct mixture_
             (int64_t)random_shuffle(order, (uint64_t)(drawn % windows), (uint64_t)windows);
         int64_t begin = index * m->window, latest = source->shard.tokens - 1 - m->window;
         begin = begin < latest ? begin : latest;
-        enum status status =
-            is_packed(&source->shard, m->window)
-                ? mixture_window(&source->shard, m->window, index, i, rows, error)
-                : cut_row(&source->shard, m->window, begin > 0 ? begin : 0, source->shard.tokens, i,
-                          rows, error);
+        enum status status = is_packed(&source->shard, m->window)
+                                 ? mixture_window(&source->shard, m->window, index, i, rows, error)
+                                 : cut_row(&source->shard, m->window, begin > 0 ? begin : 0,
+                                           source->shard.tokens, i, rows, error);
         if (status != STATUS_OK)
             return status;
     }

@@ -221,12 +221,16 @@ enum status difference_answers(struct model *a, struct model *b, struct compute 
 {
     struct tok_ids prompt = {0}, all = {0}, made[2] = {{0}};
     struct tok_scratch scratch = {0};
+    int64_t context = a->decoder.config.context;
+    int64_t most = context - tokens > 1 ? context - tokens : 1;
     *answers = (struct answers){.counts = calloc((size_t)count + 1, sizeof *answers->counts)};
     enum status status = answers->counts ? STATUS_OK : error_no_memory(error, (size_t)count * 8);
     for (int64_t i = 0; i < count && status == STATUS_OK; i++) {
         prompt.count = 0;
         status = tok_encode_model(&a->tokenizer, &scratch, prompts[i], strlen(prompts[i]), true,
                                   true, &prompt, error);
+        if (prompt.count > most) /* of a model with a short context */
+            prompt.count = most;
         if (status == STATUS_OK)
             status = answer(a, compute, &prompt, tokens, &made[0], error);
         if (status == STATUS_OK)

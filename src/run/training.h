@@ -29,7 +29,7 @@ struct training_options {
     int64_t evaluate_tokens;   /* of held-out text at a time; 0: all */
     double checkpoint_seconds; /* between checkpoints */
     bool checkpoints;          /* of layers: only their inputs are kept, the rest is made again */
-    double learned;    /* part of the tokens that has a loss, for the estimate of memory; 0: all */
+    double learned; /* part of the tokens that has a loss, for the estimate of memory; 0: all */
     struct adapter_settings adapters; /* rank 0: the model itself is trained */
     const char *settings; /* JSON of everything that shapes the result: must be the same on
                              resuming */

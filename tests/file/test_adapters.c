@@ -1,5 +1,5 @@
-/* Adapters on disk: read and used as peft does it (figures from golden/adapters/make.py), written in
- * both layouts and read again, and refused when they do not fit. */
+/* Adapters on disk: read and used as peft does it (figures from golden/adapters/make.py), written
+ * in both layouts and read again, and refused when they do not fit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

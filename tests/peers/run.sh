@@ -21,6 +21,7 @@ trap 'rm -rf "$work"' EXIT
 "$python" tests/peers/check_server.py build "$work" ${CHAT_MODEL:-}
 if [ -n "${LLAMA_CPP:-}" ]; then
     "$python" tests/peers/check_llama_cpp.py build "$LLAMA_CPP" "$work"
+    "$python" tests/peers/check_adapters.py build "$LLAMA_CPP" "$work"
 else
     echo "llama.cpp: not compared (LLAMA_CPP names no folder)"
 fi
