@@ -539,6 +539,23 @@ struct engine_request serve_request_engine(const struct serve_request *q,
     return request;
 }
 
+void serve_request_trim(struct serve_request *q)
+{
+    json_t *kept = json_object();
+    if (!kept) /* then all of it stays */
+        return;
+    json_object_set(kept, "stop", json_object_get(q->body, "stop"));
+    if (q->echo)
+        json_object_set(kept, "prompt", json_object_get(q->body, "prompt"));
+    for (int64_t i = 0; i < q->prompt_count && !q->echo; i++)
+        q->prompts[i].text = NULL;
+    json_decref(q->messages);
+    json_decref(q->body);
+    q->body = kept;
+    q->messages = NULL;
+    q->tools = q->template = NULL;
+}
+
 void serve_request_free(struct serve_request *request)
 {
     json_decref(request->messages);

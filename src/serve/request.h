@@ -72,6 +72,9 @@ bool serve_request_read(enum serve_kind kind, const char *body, size_t length, i
 /* The same for an object that was read already; a reference is kept. */
 bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
                         struct serve_request *request, struct serve_refusal *refusal);
+/* Gives up what is not needed once the prompts are tokens: a body may hold much that nobody asked
+ * for, and requests may wait in numbers. Only stops, and prompts that are echoed, stay. */
+void serve_request_trim(struct serve_request *request);
 void serve_request_free(struct serve_request *request);
 
 /* What the engine is asked for choice `choice` of a prompt: without callbacks, pointing into the

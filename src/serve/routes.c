@@ -211,6 +211,8 @@ bool route_prepare(struct call *call)
     const char *parameter = chat ? "messages" : embedding ? "input" : "prompt";
     if (!read_body(call, kind) || !can_answer(call) || !encode_prompts(call, parameter))
         return false;
+    serve_request_trim(q);
+    buffer_free(&call->body);
     int64_t count = q->prompt_count * q->n;
     call->choices = calloc((size_t)count, sizeof *call->choices);
     if (!call->choices) {

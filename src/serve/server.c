@@ -10,9 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <fcntl.h>
-#include <netinet/in.h>
-
 #include "serve/call.h"
 
 #define BACKLOG 1024
@@ -56,9 +53,10 @@ static enum status listen_at(struct server *s, struct error *error)
         return error_set_errno(error, number, "%s:%s: cannot listen", s->options.host, port);
     struct sockaddr_storage own = {0};
     socklen_t length = sizeof own;
-    getsockname(s->listener, (struct sockaddr *)&own, &length);
-    s->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
-                                              : ((struct sockaddr_in *)&own)->sin_port);
+    if (getsockname(s->listener, (struct sockaddr *)&own, &length) == 0 &&
+        getnameinfo((struct sockaddr *)&own, length, NULL, 0, port, sizeof port, NI_NUMERICSERV) ==
+            0)
+        s->port = (int)strtol(port, NULL, 10);
     return STATUS_OK;
 }
 

@@ -52,7 +52,7 @@ streamed_text() {
     sed -n 's/^data: .*"index":0,"text":"\(.*\)","logprobs".*/\1/p' "$1" | tr -d '\n'
 }
 
-start --slots 4 --queue 3000 --patience 3
+start --slots 4 --queue 3000 --patience 3 --grace 300
 
 # the small routes
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "not healthy"

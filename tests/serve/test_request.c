@@ -82,6 +82,10 @@ static void test_all_options_are_read(void **state)
     assert_true(r.sampling.top_p > 0 && r.sampling.top_p < 1e-6 && r.sampling.top_k == 0);
     assert_int_equal(r.bias_count, 2);
     assert_true(r.biases[0].token == 5 && r.biases[0].bias == -100);
+    serve_request_trim(&r); /* what is still needed stays */
+    assert_string_equal(r.stops[1], "yz");
+    assert_string_equal(r.prompts[0].text, "a");
+    assert_int_equal(json_object_size(r.body), 2);
     serve_request_free(&r);
 }
 
