@@ -78,6 +78,19 @@ static void describe_formats(struct cli *cli, const struct model *model)
     cli_result_int(cli, "weight_bytes", bytes);
 }
 
+static void describe_chat(struct cli *cli, const struct model *model)
+{
+    const struct model_chat *chat = &model->chat;
+    json_t *names = json_array(), *ends = json_array();
+    for (int i = 0; i < chat->template_count; i++)
+        json_array_append_new(names, json_name(chat->templates[i].name));
+    for (int32_t id = 0; model->has_tokenizer && id < model->tokenizer.count; id++)
+        if (model_is_end(model, id))
+            json_array_append_new(ends, json_integer(id));
+    json_object_set_new(cli->result, "chat_templates", names);
+    json_object_set_new(cli->result, "end_tokens", ends);
+}
+
 static enum status run_info(struct cli *cli, struct error *error)
 {
     struct model_options options = {cli->arguments.items[0], "f32"};
@@ -99,6 +112,7 @@ static enum status run_info(struct cli *cli, struct error *error)
     cli_result_int(cli, "vocabulary", c->vocabulary);
     json_object_set_new(cli->result, "tied", json_boolean(c->tied));
     json_object_set_new(cli->result, "tokenizer", json_boolean(loaded.model.has_tokenizer));
+    describe_chat(cli, &loaded.model);
     describe_formats(cli, &loaded.model);
     if (!cli->common->json) {
         char size[16];
@@ -107,11 +121,12 @@ static enum status run_info(struct cli *cli, struct error *error)
                cli_bytes((double)json_integer_value(json_object_get(cli->result, "weight_bytes")),
                          size));
         printf("  %lld layers, width %lld, %lld heads (%lld for keys and values), feed-forward "
-               "%lld\n  context %lld, vocabulary %lld%s, %s tokenizer\n  tensors:",
+               "%lld\n  context %lld, vocabulary %lld%s, %s tokenizer%s\n  tensors:",
                (long long)c->layers, (long long)c->width, (long long)c->heads,
                (long long)c->kv_heads, (long long)c->hidden, (long long)c->context,
                (long long)c->vocabulary, c->tied ? " (tied)" : "",
-               loaded.model.has_tokenizer ? "with its" : "without");
+               loaded.model.has_tokenizer ? "with its" : "without",
+               loaded.model.chat.template_count ? " and chat template" : "");
         const char *name;
         json_t *value;
         json_object_foreach(json_object_get(cli->result, "tensors"), name, value)
