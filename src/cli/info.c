@@ -70,14 +70,29 @@ static void describe_token(struct cli *cli, const char *key, const struct tokeni
     }
 }
 
+/* How it talks: templates by name, and the tokens that end an answer. */
+static void describe_chat(struct cli *cli, const struct model *model)
+{
+    const struct model_chat *chat = &model->chat;
+    json_t *names = json_array(), *ends = json_array();
+    for (int i = 0; i < chat->template_count; i++)
+        json_array_append_new(names, json_name(chat->templates[i].name));
+    for (int32_t id = 0; model->has_tokenizer && id < model->tokenizer.count; id++)
+        if (model_is_end(model, id))
+            json_array_append_new(ends, json_integer(id));
+    json_object_set_new(cli->result, "chat_templates", names);
+    json_object_set_new(cli->result, "end_tokens", ends);
+    if (chat->generation)
+        json_object_set(cli->result, "generation", chat->generation);
+}
+
 static void describe_text(struct cli *cli, const struct model *model)
 {
     const struct tokenizer *t = &model->tokenizer;
     json_object_set_new(cli->result, "tokenizer", json_boolean(model->has_tokenizer));
     json_object_set_new(cli->result, "chat_template",
                         json_boolean(model_chat_template(model, NULL) != NULL));
-    if (model->chat.generation)
-        json_object_set(cli->result, "generation", model->chat.generation);
+    describe_chat(cli, model);
     if (!model->has_tokenizer)
         return;
     int64_t specials = 0;

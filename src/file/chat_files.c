@@ -266,26 +266,38 @@ enum status chat_save_generation(const struct model *model, const char *path, st
     return huggingface_write_json(make_generation(model), path, error);
 }
 
+/* tokenizer_config.json of a model that came without one. New reference. */
+static json_t *make_tokenizer(const struct model *model)
+{
+    const struct tokenizer *t = &model->tokenizer;
+    const struct {
+        const char *key;
+        int32_t id;
+    } tokens[] = {{"bos_token", t->bos},
+                  {"eos_token", t->eos},
+                  {"unk_token", t->unknown},
+                  {"pad_token", t->pad}};
+    json_t *root = json_object();
+    if (!root)
+        return NULL;
+    json_object_set_new(root, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
+    json_object_set_new(root, "clean_up_tokenization_spaces", json_false());
+    json_object_set_new(root, "model_max_length", json_integer(model->decoder.config.context));
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        int32_t id = tokens[i].id;
+        if (id >= 0 && id < t->count && t->pieces[id].defined)
+            json_object_set_new(root, tokens[i].key,
+                                json_text(t->pieces[id].bytes, t->pieces[id].length));
+    }
+    return root;
+}
+
 enum status chat_save_tokenizer(const struct model *model, const char *path, struct error *error)
 {
     const struct model_chat *chat = &model->chat;
-    const struct {
-        const char *key, *name;
-    } tokens[] = {{"bos_token", chat->bos},
-                  {"eos_token", chat->eos},
-                  {"unk_token", chat->unknown},
-                  {"pad_token", chat->pad}};
     if (!model->has_tokenizer)
         return STATUS_OK;
-    json_t *root = json_deep_copy(chat->tokenizer);
-    if (!root && (root = json_object())) {
-        json_object_set_new(root, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
-        json_object_set_new(root, "clean_up_tokenization_spaces", json_false());
-        json_object_set_new(root, "model_max_length", json_integer(model->decoder.config.context));
-        for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
-            if (tokens[i].name)
-                json_object_set_new(root, tokens[i].key, json_name(tokens[i].name));
-    }
+    json_t *root = chat->tokenizer ? json_deep_copy(chat->tokenizer) : make_tokenizer(model);
     json_t *templates = chat->template_count > 1 ? json_array() : NULL;
     for (int i = 0; templates && i < chat->template_count; i++)
         json_array_append_new(templates, json_pack("{s:s, s:s}", "name", chat->templates[i].name,
