@@ -181,8 +181,8 @@ static enum status merge_one(struct linear *linear, const struct weight_format *
     if (status != STATUS_OK)
         return status;
     unsigned char *packed = arena_alloc(owner, (size_t)weight->rows * row_bytes);
-    float *values = malloc((size_t)columns * sizeof *values);
-    double *sums = malloc((size_t)columns * sizeof *sums);
+    float *values = calloc((size_t)columns, sizeof *values);
+    double *sums = calloc((size_t)columns, sizeof *sums);
     if (!packed || !values || !sums)
         status = error_no_memory(error, (size_t)weight->rows * row_bytes);
     for (int64_t row = 0; row < weight->rows && status == STATUS_OK; row++) {
