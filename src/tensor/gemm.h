@@ -43,7 +43,6 @@ struct gemm_call {
     int64_t m, n, k;
     const float *a;
     int64_t a_stride;
-    bool a_transposed; /* stored as (k, m) */
     struct gemm_matrix b;
     float *c;
     int64_t c_stride;
@@ -51,6 +50,7 @@ struct gemm_call {
     int64_t add_stride;
     const float *bias; /* (n) or NULL */
     enum gemm_route route;
+    bool a_transposed; /* A is stored as (k, m) */
 };
 
 /* Multiplies in the precision that `compute` is set to. */

@@ -183,6 +183,12 @@ static void multiply_many(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
+static bool same_layout(const struct int8_layout *a, const struct int8_layout *b)
+{
+    return a->block == b->block && a->sub == b->sub && a->offset == b->offset &&
+           a->minima == b->minima && a->negative == b->negative;
+}
+
 /* Rounds A once for all calls that want it in the same form. */
 static void run_few(struct int8_job *jobs, int count)
 {
@@ -193,7 +199,7 @@ static void run_few(struct int8_job *jobs, int count)
         groups += groups_of(job);
         bytes += job->call->n * job->weight_bytes;
         int same = 0;
-        while (memcmp(jobs[same].layout, job->layout, sizeof *job->layout) != 0)
+        while (!same_layout(jobs[same].layout, job->layout))
             same++;
         job->rows = same < i ? jobs[same].rows : (unsigned char *)job->compute->panels + used;
         if (same == i) {
