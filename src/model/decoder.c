@@ -659,20 +659,21 @@ static struct tensor *step_hidden(struct decoder *decoder, struct tape *tape,
     int32_t *tokens = tape_alloc(tape, (size_t)rows * sizeof *tokens);
     int32_t *positions = tape_alloc(tape, (size_t)rows * sizeof *positions);
     context->queries = tape_alloc(tape, (size_t)context->run_count * sizeof *context->queries);
-    if (!tokens || !positions || !context->queries)
+    struct decoder_batch *batch = tape_alloc(tape, sizeof *batch);
+    if (!tokens || !positions || !context->queries || !batch)
         return NULL;
     flatten_runs(context->runs, context->run_count, tokens, positions);
-    struct decoder_batch batch = {
+    *batch = (struct decoder_batch){
         .batch = 1, .length = rows, .tokens = tokens, .positions = positions};
-    context->shape = base_shape(decoder, &batch);
-    context->batch = &batch;
+    context->shape = base_shape(decoder, batch);
+    context->batch = batch;
     int64_t most, longest = 0;
     for (int64_t i = 0; i < context->run_count; i++)
         longest = context->runs[i].beyond ? INT64_MAX : longest;
-    context->positions = fill_positions(tape, decoder, &batch, 0, &most);
+    context->positions = fill_positions(tape, decoder, batch, 0, &most);
     if (!context->positions || !prepare_rotations(decoder, tape, longest, most, &context->rotation))
         return NULL;
-    struct tensor *x = embed(decoder, tape, &batch, context->positions);
+    struct tensor *x = embed(decoder, tape, batch, context->positions);
     for (int64_t i = 0; x && i < decoder->config.layers; i++)
         x = run_layer(decoder, tape, i, context, x);
     return apply_norm(tape, decoder, &decoder->final_norm, x);

@@ -47,9 +47,8 @@ enum status kv_cache_create(const struct decoder_config *config, enum kv_format 
         __builtin_mul_overflow((size_t)cache->pages, kv_page_bytes(cache), &bytes))
         return error_set(error, STATUS_USAGE, "a cache of %lld tokens makes no sense",
                          (long long)tokens);
-    int no_file = -1;
     cache->data = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, no_file, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (cache->data == MAP_FAILED)
         cache->data = NULL;
     cache->free_pages = malloc((size_t)cache->pages * sizeof *cache->free_pages);

@@ -140,10 +140,12 @@ void difference_texts(const char *a, const char *b, json_t *list)
     }
 }
 
-static void missing(json_t *list, const struct parameter *a, const struct parameter *b)
+/* A tensor that only one of the models has; the other's is NULL. */
+static void missing(json_t *list, const char *name, const struct parameter *a,
+                    const struct parameter *b)
 {
     json_array_append_new(list,
-                          json_pack("{s:s,s:o,s:o}", "tensor", a ? a->name : b->name, "a",
+                          json_pack("{s:s,s:o,s:o}", "tensor", name, "a",
                                     a ? json_string(a->weight.format->name) : json_null(), "b",
                                     b ? json_string(b->weight.format->name) : json_null()));
 }
@@ -196,11 +198,11 @@ enum status difference_tensors(const struct decoder *a, const struct decoder *b,
         if (q)
             status = compare_tensor(p, q, list, error);
         else
-            missing(list, p, NULL);
+            missing(list, p->name, p, NULL);
     }
     for (int i = 0; i < b->parameters.count && status == STATUS_OK; i++)
         if (!parameters_find(&a->parameters, b->parameters.items[i].name))
-            missing(list, NULL, &b->parameters.items[i]);
+            missing(list, b->parameters.items[i].name, NULL, &b->parameters.items[i]);
     return status;
 }
 

@@ -207,7 +207,7 @@ static void run_few(struct int8_job *jobs, int count)
             used += job->row_bytes * job->call->m;
         }
     }
-    int64_t least = PIECE_BYTES / (bytes / groups + 1) + 1;
+    int64_t least = PIECE_BYTES * groups / (bytes + groups + 1) + 1;
     int64_t grain = groups / (PIECES * thread_pool_size(pool)) + 1;
     struct int8_few_job few = {jobs, count};
     thread_pool_for(jobs[0].compute->pool, groups, grain > least ? grain : least, multiply_few,
@@ -250,6 +250,8 @@ static bool prepare(const struct compute *compute, const struct gemm_call *call,
 bool int8_product(const struct compute *compute, const struct gemm_call *calls, int count)
 {
     struct int8_job jobs[GEMM_GROUP_MOST];
+    if (count < 1)
+        return true;
     for (int i = 0; i < count; i++)
         if (!prepare(compute, &calls[i], &jobs[i]))
             return false;

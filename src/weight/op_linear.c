@@ -121,14 +121,13 @@ static void multiply(struct compute *compute, const float *rows, int64_t count,
     multiply_by(compute, GEMM_ANY, rows, count, weight, bias, add, out);
 }
 
-void linear_step(const struct tape *tape, const float *rows, int64_t count,
-                 const struct weight *weight, const float *bias, const float *add, float *out)
+void linear_step(const struct tape *tape, const float *x, int64_t rows, const struct weight *weight,
+                 const float *bias, const float *add, float *out)
 {
-    int64_t singles = tape->singles < count ? tape->singles : count;
-    multiply_by(tape->compute, GEMM_DOTS, rows, singles, weight, bias, add, out);
-    multiply_by(tape->compute, GEMM_TILES, rows + singles * weight->columns, count - singles,
-                weight, bias, add ? add + singles * weight->rows : NULL,
-                out + singles * weight->rows);
+    int64_t singles = tape->singles < rows ? tape->singles : rows;
+    multiply_by(tape->compute, GEMM_DOTS, x, singles, weight, bias, add, out);
+    multiply_by(tape->compute, GEMM_TILES, x + singles * weight->columns, rows - singles, weight,
+                bias, add ? add + singles * weight->rows : NULL, out + singles * weight->rows);
 }
 
 /* y' = x' W' + x dW' + bias' + residual'. */
