@@ -22,7 +22,7 @@ import time
 
 import report
 
-SECTIONS = ("gemm", "weights", "train", "tokenizer", "dsir", "program")
+SECTIONS = ("gemm", "weights", "train", "lora", "tokenizer", "dsir", "program")
 BUILD = "build/bench"
 RESULTS = BUILD + "/results.json"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -181,6 +181,41 @@ def measure_train(options, quiet, results):
         save(results)
 
 
+def measure_lora(options, quiet, results):
+    """Tuning by adapters: rank 8 on all linear layers, 4 rows of 512 tokens. Both sides take the
+    same model: adze from the 4-bit file and from one in bf16, peft from a folder of its values."""
+    if not options.lora_model:
+        results.pop("lora", None)
+        print("lora: left out (--lora-model names no GGUF file)", flush=True)
+        return
+    folder, bf16 = BUILD + "/lora-model", BUILD + "/lora-model-bf16.gguf"
+    quietly = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(["build/adze", "convert", "-m", options.lora_model, "-o", folder, "--force",
+                    "--no-verify"], **quietly)
+    subprocess.run(["build/adze", "convert", "-m", folder, "-o", bf16, "-f", "bf16", "--force",
+                    "--no-verify"], **quietly)
+
+    def ours(model, kind):
+        return [BUILD + "/bench_lora", model, kind, "8", "512", "4", "1", str(options.threads), "0"]
+
+    def theirs(kind):
+        return [options.python, "bench/peers/lora.py", folder, kind, "8", "512", "4", "4",
+                str(options.threads), "0"]
+
+    sides, note = train_group(options, quiet, "lora", {
+        "adze 4-bit base": ours(options.lora_model, "bf16"), "adze bf16 base": ours(bf16, "bf16"),
+        "adze 4-bit base, f32": ours(options.lora_model, "f32"), "peft f32": theirs("f32"),
+        "peft bf16": theirs("bf16"),
+    }, options.rounds)
+    best = min(("peft f32", "peft bf16"), key=lambda name: sides[name]["seconds"])
+    results["lora"] = {
+        "sides": sides, "note": note, "best": best,
+        "ratios": {name: ratios(sides[best]["times"], sides[name]["times"])
+                   for name in sides if name.startswith("adze")},
+    }
+    print("lora", best, json.dumps(results["lora"]["ratios"]), flush=True)
+
+
 def run_json(command, threads):
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True,
                             env=environment(threads)).stdout
@@ -334,6 +369,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", required=True, help="interpreter that has the peers")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="measure this section")
+    parser.add_argument("--lora-model", help="lora: a GGUF file with few bits")
     parser.add_argument("--size", action="append", choices=SIZES, help="train: only this size")
     parser.add_argument("--threads", type=int, default=CORES)
     parser.add_argument("--rounds", type=int, default=7)
@@ -348,7 +384,7 @@ def main():
     describe_machine(options, results)
     for section in options.only or SECTIONS:
         print("measuring", section, flush=True)
-        quiet = (Quiet if section == "train" else Batch)(options.patience)
+        quiet = (Quiet if section in ("train", "lora") else Batch)(options.patience)
         globals()["measure_" + section](options, quiet, results)
         save(results)
     os.makedirs("docs", exist_ok=True)

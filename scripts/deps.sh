@@ -11,8 +11,9 @@
 set -eu
 
 build='make gcc libc6-dev cmake ninja-build pkg-config libjansson-dev libsqlite3-dev libyaml-dev
-zlib1g-dev libzstd-dev libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev'
-tests='libcmocka-dev chromium man-db'
+zlib1g-dev libzstd-dev libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev
+libmicrohttpd-dev'
+tests='libcmocka-dev chromium curl man-db'
 text='linux-doc-6.1 perl-doc python3.11-doc manpages fortunes dict-foldoc debian-reference-en'
 lint='clang-format clang-tidy cppcheck'
 fuzz='clang libclang-rt-dev'

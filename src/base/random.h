@@ -20,6 +20,7 @@ enum random_purpose {
     RANDOM_DIRECTION,  /* directions of zeroth-order methods */
     RANDOM_BOOTSTRAP,  /* resampling for intervals */
     RANDOM_TEST,       /* tests and benchmarks */
+    RANDOM_ADAPTER,    /* initial values of adapters */
 };
 
 struct random_address {

@@ -8,8 +8,9 @@
 #include <xxhash.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define QUICK_SLOTS 32768 /* up to here a table grows faster: moving it costs more than its room   \
-                           */
+#define QUICK_SLOTS                                                                                \
+    32768 /* up to here a table grows faster: moving it costs more than its room                   \
+           */
 
 static uint32_t hash_bytes(const void *key, size_t length)
 {

@@ -2,11 +2,11 @@
  * ledger and is reused while nothing that it depends on has changed. */
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "cli/adapt_steps.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
 #include "methods/select/select.h"
@@ -14,13 +14,6 @@
 
 #define FINAL_SHARE                                                                                \
     0.5 /* of the time is for the model that is kept; the rest compares selections */
-
-struct adapt_options {
-    struct option_list domain, pool, also;
-    const char *output, *method, *format, *base, *field;
-    double minutes, share;
-    int64_t chunk, seeds, steps;
-};
 
 static const struct option table[] = {
     {"domain", 0, OPTION_LIST, offsetof(struct adapt_options, domain), NULL, 0, 0, NULL, "PATH",
@@ -46,14 +39,10 @@ static const struct option table[] = {
     {"format", 'f', OPTION_CHOICE, offsetof(struct adapt_options, format), "q8_0", 0, 0,
      "q8_0|q4_0", NULL, "format of model.gguf; the report measures both"},
     {"base", 0, OPTION_PATH, offsetof(struct adapt_options, base), NULL, 0, 0, NULL, "MODEL",
-     "continue from this model instead of starting from nothing"},
+     "continue from this model; without --pool it is tuned on the domain and exported"},
     {"field", 0, OPTION_TEXT, offsetof(struct adapt_options, field), "text", 0, 0, NULL, "NAME",
      "field of JSON records that holds the text"},
     {.name = NULL},
-};
-
-struct adapt_shape {
-    int64_t layers, width, heads, context, vocabulary, batch;
 };
 
 static const struct option shape_table[] = {
@@ -72,138 +61,26 @@ static const struct option shape_table[] = {
     {.name = NULL},
 };
 
-struct adapt {
-    struct cli *cli;
-    const struct adapt_options *o;
-    const struct adapt_shape *shape;
-    struct error *error;
-    int64_t steps;  /* of each run of the comparison; 0 until the first has been timed */
-    double minutes; /* for that first one */
-    json_t *trials, *formats, *samples, *selections, *stages;
-};
-
-/* A command line that is put together word by word. */
-struct line {
-    struct arena *arena;
-    char *words[256];
-    int count;
-};
-
-static void add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(struct line *line, const char *format, ...)
-{
-    char text[4096];
-    va_list values;
-    va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
-    va_end(values);
-    char *copy = arena_strdup(line->arena, text);
-    if (copy && line->count < 256)
-        line->words[line->count++] = copy;
-}
-
-static void add_list(struct line *line, const char *name, const struct option_list *list)
-{
-    for (int64_t i = 0; i < list->count; i++)
-        add(line, "--%s=%s", name, list->items[i]);
-}
-
-static char *at(struct adapt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* A path in the output folder, in the command's arena. */
-static char *at(struct adapt *a, const char *format, ...)
-{
-    char name[1024], path[4096];
-    va_list values;
-    va_start(values, format);
-    vsnprintf(name, sizeof name, format, values);
-    va_end(values);
-    snprintf(path, sizeof path, "%s/%s", a->o->output, name);
-    return arena_strdup(&a->cli->arena, path);
-}
-
-static struct line start(struct adapt *a, const char *command)
-{
-    struct line line = {.arena = &a->cli->arena};
-    char copy[64], *rest = NULL;
-    snprintf(copy, sizeof copy, "%s", command);
-    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-        add(&line, "%s", word);
-    return line;
-}
-
-/* Runs a step; its result is a new reference. Outputs of earlier attempts are overwritten: they are
- * in this command's own folder. */
-static enum status step(struct adapt *a, struct line *line, const char *what, json_t **result)
-{
-    json_t *mine = NULL;
-    if (cli_stop)
-        return error_set(a->error, STATUS_INTERRUPTED,
-                         "stopped; the same command goes on with what is left to do");
-    cli_say(a->cli, "%s", what);
-    struct error failure = {.status = STATUS_FAILED, .message = "the step failed"};
-    if (cli_dispatch(line->count, line->words, a->cli, &mine, &failure) != 0)
-        return error_set(a->error, failure.status, "%s: %s", what, failure.message);
-    json_array_append_new(
-        a->stages, json_pack("{s:s,s:O}", "what", what, "run", json_object_get(mine, "run")));
-    if (result)
-        *result = mine;
-    else
-        json_decref(mine);
-    return STATUS_OK;
-}
-
-/* A step that makes `output`, unless an unchanged earlier run has made it. */
-static enum status make(struct adapt *a, struct line *line, const char *output, const char *what,
-                        json_t **result)
-{
-    add(line, "--output=%s", output);
-    return step(a, line, what, result);
-}
-
-static double real_of(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
-/* Splits a domain into the sample that selection and training see, and the held-out part. */
-static enum status split_domain(struct adapt *a, const char *name, const struct option_list *paths,
-                                char **sample, char **held)
-{
-    struct line line = start(a, "split");
-    char what[256];
-    char *folder = at(a, "parts/%s", name);
-    add_list(&line, "data", paths);
-    add(&line, "--chunk=%lld", (long long)a->o->chunk);
-    add(&line, "--field=%s", a->o->field);
-    add(&line, "--held-out=0.3");
-    snprintf(what, sizeof what, "splitting domain '%s' into a sample and a held-out part", name);
-    *sample = at(a, "parts/%s/train.jsonl", name);
-    *held = at(a, "parts/%s/held-out.jsonl", name);
-    return make(a, &line, folder, what, NULL);
-}
-
 static enum status choose(struct adapt *a, const char *method, const char *name, const char *sample,
                           char **output)
 {
-    struct line line = start(a, "select");
+    struct line line = adapt_start(a, "select");
     char what[256];
     json_t *result = NULL;
-    *output = at(a, "parts/selected-%s.jsonl", name);
-    add_list(&line, "pool", &a->o->pool);
-    add(&line, "--method=%s", method);
-    add(&line, "--share=%g", a->o->share);
-    add(&line, "--chunk=%lld", (long long)a->o->chunk);
-    add(&line, "--field=%s", a->o->field);
+    *output = adapt_at(a, "parts/selected-%s.jsonl", name);
+    line_add_list(&line, "pool", &a->o->pool);
+    line_add(&line, "--method=%s", method);
+    line_add(&line, "--share=%g", a->o->share);
+    line_add(&line, "--chunk=%lld", (long long)a->o->chunk);
+    line_add(&line, "--field=%s", a->o->field);
     if (strcmp(method, "dsir") == 0)
-        add(&line, "--min-words=%lld", (long long)(a->o->chunk * 3 / 4));
+        line_add(&line, "--min-words=%lld", (long long)(a->o->chunk * 3 / 4));
     if (sample)
-        add(&line, "--target=%s", sample);
+        line_add(&line, "--target=%s", sample);
     snprintf(what, sizeof what,
              sample ? "selecting pool text for domain '%s' by %s" : "choosing %s text by %s", name,
              method);
-    enum status status = make(a, &line, *output, what, &result);
+    enum status status = adapt_make(a, &line, *output, what, &result);
     if (status == STATUS_OK) {
         json_object_set_new(result, "domain", json_string(name));
         json_array_append(a->selections, result);
@@ -216,45 +93,46 @@ static void add_shape(struct adapt *a, struct line *line)
 {
     const struct adapt_shape *s = a->shape;
     if (a->o->base) {
-        add(line, "--base=%s", a->o->base);
+        line_add(line, "--base=%s", a->o->base);
     } else {
-        add(line, "--tokenizer=%s", at(a, "parts/tokenizer.json"));
-        add(line, "--layers=%lld", (long long)s->layers);
-        add(line, "--width=%lld", (long long)s->width);
-        add(line, "--heads=%lld", (long long)s->heads);
+        line_add(line, "--tokenizer=%s", adapt_at(a, "parts/tokenizer.json"));
+        line_add(line, "--layers=%lld", (long long)s->layers);
+        line_add(line, "--width=%lld", (long long)s->width);
+        line_add(line, "--heads=%lld", (long long)s->heads);
     }
-    add(line, "--context=%lld", (long long)s->context);
-    add(line, "--batch=%lld", (long long)s->batch);
-    add(line, "--evaluate-tokens=0");
+    line_add(line, "--context=%lld", (long long)s->context);
+    line_add(line, "--batch=%lld", (long long)s->batch);
+    line_add(line, "--evaluate-tokens=0");
 }
 
 /* One run of the comparison: trains on a selection, evaluates on the domain's held-out text. */
 static enum status trial(struct adapt *a, const char *domain, const char *method,
                          const char *selection, const char *held, int64_t seed)
 {
-    struct line line = start(a, "train");
+    struct line line = adapt_start(a, "train");
     char what[256];
     json_t *result = NULL;
-    add(&line, "--data=%s", selection);
-    add(&line, "--held=%s", held);
+    line_add(&line, "--data=%s", selection);
+    line_add(&line, "--held=%s", held);
     add_shape(a, &line);
     if (a->steps > 0)
-        add(&line, "--steps=%lld", (long long)a->steps);
+        line_add(&line, "--steps=%lld", (long long)a->steps);
     else
-        add(&line, "--minutes=%g", a->minutes);
-    add(&line, "--evaluate-every=0");
-    add(&line, "--seed=%lld", (long long)seed);
+        line_add(&line, "--minutes=%g", a->minutes);
+    line_add(&line, "--evaluate-every=0");
+    line_add(&line, "--seed=%lld", (long long)seed);
     snprintf(what, sizeof what, "comparison: %s text, domain '%s', seed %lld", method, domain,
              (long long)seed);
-    enum status status = make(
-        a, &line, at(a, "parts/trial-%s-%s-%lld", domain, method, (long long)seed), what, &result);
+    enum status status =
+        adapt_make(a, &line, adapt_at(a, "parts/trial-%s-%s-%lld", domain, method, (long long)seed),
+                   what, &result);
     if (status == STATUS_OK) {
         a->steps = json_integer_value(json_object_get(result, "steps"));
         json_array_append_new(a->trials,
                               json_pack("{s:s,s:s,s:I,s:f,s:f,s:I,s:O}", "domain", domain, "method",
                                         method, "seed", (json_int_t)seed, "bits_per_byte",
-                                        real_of(result, "bits_per_byte"), "perplexity",
-                                        real_of(result, "perplexity"), "tokens",
+                                        adapt_real_of(result, "bits_per_byte"), "perplexity",
+                                        adapt_real_of(result, "perplexity"), "tokens",
                                         json_integer_value(json_object_get(result, "tokens")),
                                         "run", json_object_get(result, "run")));
     }
@@ -265,21 +143,21 @@ static enum status trial(struct adapt *a, const char *domain, const char *method
 /* The random side of another domain: the first domain's random model, measured on its text. */
 static enum status measure_random(struct adapt *a, const char *domain, const char *held)
 {
-    struct line line = start(a, "perplexity");
+    struct line line = adapt_start(a, "perplexity");
     char what[256];
     json_t *result = NULL;
-    add(&line, "--model=%s",
-        at(a, "parts/trial-domain-random-%lld", (long long)a->cli->common->seed));
-    add(&line, "--data=%s", held);
-    add(&line, "--context=%lld", (long long)a->shape->context);
+    line_add(&line, "--model=%s",
+             adapt_at(a, "parts/trial-domain-random-%lld", (long long)a->cli->common->seed));
+    line_add(&line, "--data=%s", held);
+    line_add(&line, "--context=%lld", (long long)a->shape->context);
     snprintf(what, sizeof what, "comparison: random text, domain '%s'", domain);
-    enum status status = step(a, &line, what, &result);
+    enum status status = adapt_step(a, &line, what, &result);
     if (status == STATUS_OK)
         json_array_append_new(a->trials,
                               json_pack("{s:s,s:s,s:I,s:f,s:f,s:O}", "domain", domain, "method",
                                         "random", "seed", (json_int_t)a->cli->common->seed,
-                                        "bits_per_byte", real_of(result, "bits_per_byte"),
-                                        "perplexity", real_of(result, "perplexity"), "run",
+                                        "bits_per_byte", adapt_real_of(result, "bits_per_byte"),
+                                        "perplexity", adapt_real_of(result, "perplexity"), "run",
                                         json_object_get(result, "run")));
     json_decref(result);
     return status;
@@ -290,41 +168,42 @@ static enum status learn_tokenizer(struct adapt *a, const char *sample, const ch
 {
     if (a->o->base)
         return STATUS_OK;
-    struct line line = start(a, "tokenizer train");
-    add(&line, "--data=%s", sample);
-    add(&line, "--data=%s", selected);
-    add(&line, "--data=%s", random);
-    add(&line, "--vocabulary=%lld", (long long)a->shape->vocabulary);
-    return make(a, &line, at(a, "parts/tokenizer.json"), "learning a tokenizer", NULL);
+    struct line line = adapt_start(a, "tokenizer train");
+    line_add(&line, "--data=%s", sample);
+    line_add(&line, "--data=%s", selected);
+    line_add(&line, "--data=%s", random);
+    line_add(&line, "--vocabulary=%lld", (long long)a->shape->vocabulary);
+    return adapt_make(a, &line, adapt_at(a, "parts/tokenizer.json"), "learning a tokenizer", NULL);
 }
 
 static enum status train_final(struct adapt *a, const char *sample, const char *selected,
                                const char *held, json_t **result)
 {
-    struct line line = start(a, "train");
-    add(&line, "--data=%s", selected);
-    add(&line, "--data=%s", sample);
-    add(&line, "--held=%s", held);
+    struct line line = adapt_start(a, "train");
+    line_add(&line, "--data=%s", selected);
+    line_add(&line, "--data=%s", sample);
+    line_add(&line, "--held=%s", held);
     add_shape(a, &line);
     if (a->o->steps > 0)
-        add(&line, "--steps=%lld", (long long)a->o->steps);
+        line_add(&line, "--steps=%lld", (long long)a->o->steps);
     else
-        add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
-    add(&line, "--evaluate-every=150");
-    return make(a, &line, at(a, "model"), "training the model on selected and domain text", result);
+        line_add(&line, "--minutes=%g", a->o->minutes * FINAL_SHARE);
+    line_add(&line, "--evaluate-every=150");
+    return adapt_make(a, &line, adapt_at(a, "model"),
+                      "training the model on selected and domain text", result);
 }
 
 /* How fast a model writes, in tokens a second. */
 static enum status time_model(struct adapt *a, const char *model, double *speed)
 {
-    struct line line = start(a, "generate");
+    struct line line = adapt_start(a, "generate");
     json_t *result = NULL;
-    add(&line, "--model=%s", model);
-    add(&line, "--prompt=%s", "The");
-    add(&line, "--tokens=200");
-    add(&line, "--ignore-end");
-    enum status status = step(a, &line, "timing it", &result);
-    *speed = real_of(result, "tokens_per_second");
+    line_add(&line, "--model=%s", model);
+    line_add(&line, "--prompt=%s", "The");
+    line_add(&line, "--tokens=200");
+    line_add(&line, "--ignore-end");
+    enum status status = adapt_step(a, &line, "timing it", &result);
+    *speed = adapt_real_of(result, "tokens_per_second");
     json_decref(result);
     return status;
 }
@@ -334,67 +213,49 @@ static enum status measure_trained(struct adapt *a, const json_t *final)
 {
     double speed;
     uint64_t bytes = 0;
-    enum status status = file_size(at(a, "model/model.safetensors"), &bytes, a->error);
+    enum status status = file_size(adapt_at(a, "model/model.safetensors"), &bytes, a->error);
     if (status == STATUS_OK)
-        status = time_model(a, at(a, "model"), &speed);
+        status = time_model(a, adapt_at(a, "model"), &speed);
     if (status == STATUS_OK)
-        json_array_append_new(a->formats,
-                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", "f32", "file_bytes",
-                                        (json_int_t)bytes, "bits_per_weight", 32.0, "bits_per_byte",
-                                        real_of(final, "bits_per_byte"), "perplexity",
-                                        real_of(final, "perplexity"), "tokens_per_second", speed));
+        json_array_append_new(
+            a->formats, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", "f32", "file_bytes",
+                                  (json_int_t)bytes, "bits_per_weight", 32.0, "bits_per_byte",
+                                  adapt_real_of(final, "bits_per_byte"), "perplexity",
+                                  adapt_real_of(final, "perplexity"), "tokens_per_second", speed));
     return status;
 }
 
 /* Shrinks, measures file, quality and speed; the chosen format becomes model.gguf. */
 static enum status shrink(struct adapt *a, const char *format, const char *held)
 {
-    struct line line = start(a, "shrink"), measure = start(a, "perplexity");
+    struct line line = adapt_start(a, "shrink"), measure = adapt_start(a, "perplexity");
     double speed = 0;
-    char what[128], *file = at(a, "parts/model-%s.gguf", format);
+    char what[128], *file = adapt_at(a, "parts/model-%s.gguf", format);
     json_t *shrunk = NULL, *measured = NULL;
     if (strcmp(format, a->o->format) == 0)
-        file = at(a, "model.gguf");
-    add(&line, "--model=%s", at(a, "model"));
-    add(&line, "--method=rtn");
-    add(&line, "--format=%s", format);
+        file = adapt_at(a, "model.gguf");
+    line_add(&line, "--model=%s", adapt_at(a, "model"));
+    line_add(&line, "--method=rtn");
+    line_add(&line, "--format=%s", format);
     snprintf(what, sizeof what, "shrinking to %s", format);
-    enum status status = make(a, &line, file, what, &shrunk);
-    add(&measure, "--model=%s", file);
-    add(&measure, "--data=%s", held);
-    add(&measure, "--context=%lld", (long long)a->shape->context);
+    enum status status = adapt_make(a, &line, file, what, &shrunk);
+    line_add(&measure, "--model=%s", file);
+    line_add(&measure, "--data=%s", held);
+    line_add(&measure, "--context=%lld", (long long)a->shape->context);
     if (status == STATUS_OK)
-        status = step(a, &measure, "measuring it", &measured);
+        status = adapt_step(a, &measure, "measuring it", &measured);
     if (status == STATUS_OK)
         status = time_model(a, file, &speed);
     if (status == STATUS_OK)
-        json_array_append_new(
-            a->formats, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
-                                  json_integer_value(json_object_get(shrunk, "file_bytes")),
-                                  "bits_per_weight", real_of(shrunk, "bits_per_weight"),
-                                  "bits_per_byte", real_of(measured, "bits_per_byte"), "perplexity",
-                                  real_of(measured, "perplexity"), "tokens_per_second", speed));
+        json_array_append_new(a->formats,
+                              json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "format", format, "file_bytes",
+                                        json_integer_value(json_object_get(shrunk, "file_bytes")),
+                                        "bits_per_weight", adapt_real_of(shrunk, "bits_per_weight"),
+                                        "bits_per_byte", adapt_real_of(measured, "bits_per_byte"),
+                                        "perplexity", adapt_real_of(measured, "perplexity"),
+                                        "tokens_per_second", speed));
     json_decref(shrunk);
     json_decref(measured);
-    return status;
-}
-
-static enum status sample_texts(struct adapt *a)
-{
-    enum status status = STATUS_OK;
-    for (int i = 0; i < 3 && status == STATUS_OK; i++) {
-        struct line line = start(a, "generate");
-        json_t *result = NULL;
-        add(&line, "--model=%s", at(a, "model.gguf"));
-        add(&line, "--prompt=");
-        add(&line, "--tokens=120");
-        add(&line, "--seed=%lld", (long long)a->cli->common->seed + i);
-        add(&line, "--repetition-penalty=1.1");
-        status = step(a, &line, "writing a sample", &result);
-        if (status == STATUS_OK)
-            json_array_append(a->samples, json_object_get(result, "text"));
-        json_decref(result);
-    }
     return status;
 }
 
@@ -406,7 +267,7 @@ static double mean_bits(const struct adapt *a, const char *domain, const char *m
         const json_t *t = json_array_get(a->trials, i);
         if (strcmp(json_string_value(json_object_get(t, "domain")), domain) == 0 &&
             strcmp(json_string_value(json_object_get(t, "method")), method) == 0) {
-            sum += real_of(t, "bits_per_byte");
+            sum += adapt_real_of(t, "bits_per_byte");
             count++;
         }
     }
@@ -426,7 +287,7 @@ static enum status other_domains(struct adapt *a)
         *equals = 0;
         const char *path = equals + 1;
         struct option_list paths = {&path, 1};
-        status = split_domain(a, name, &paths, &sample, &held);
+        status = adapt_split_domain(a, name, &paths, &sample, &held);
         if (status == STATUS_OK)
             status = choose(a, a->o->method, name, sample, &selected);
         if (status == STATUS_OK)
@@ -444,7 +305,7 @@ static enum status run_chain(struct adapt *a)
     int64_t runs = 2 * a->o->seeds + a->o->also.count;
     a->minutes = a->o->minutes * (1 - FINAL_SHARE) / (double)runs;
     a->steps = (a->o->steps + runs - 1) / runs;
-    enum status status = split_domain(a, "domain", &a->o->domain, &sample, &held);
+    enum status status = adapt_split_domain(a, "domain", &a->o->domain, &sample, &held);
     if (status == STATUS_OK)
         status = choose(a, a->o->method, "domain", sample, &selected);
     if (status == STATUS_OK)
@@ -470,17 +331,19 @@ static enum status run_chain(struct adapt *a)
         status = shrink(a, "q8_0", held);
     if (status == STATUS_OK)
         status = shrink(a, "q4_0", held);
-    return status == STATUS_OK ? sample_texts(a) : status;
+    return status == STATUS_OK ? adapt_sample_texts(a) : status;
 }
 
 static void fill_result(struct adapt *a)
 {
     json_t *result = a->cli->result;
+    json_object_set(result, "samples", a->samples);
+    json_object_set(result, "stages", a->stages);
+    if (json_object_get(result, "texts"))
+        return; /* nothing was selected */
     json_object_set(result, "trials", a->trials);
     json_object_set(result, "formats", a->formats);
-    json_object_set(result, "samples", a->samples);
     json_object_set(result, "selections", a->selections);
-    json_object_set(result, "stages", a->stages);
     cli_result_text(a->cli, "method", a->o->method);
     cli_result_text(a->cli, "chosen_format", a->o->format);
     cli_result_int(a->cli, "trial_steps", a->steps);
@@ -494,19 +357,25 @@ static enum status write_report(struct adapt *a)
     enum status status =
         ledger_finish(a->cli->ledger, a->cli->run, "done", a->cli->result, NULL, a->error);
     if (status == STATUS_OK)
-        status = report_write(a->cli->ledger, a->cli->run, at(a, "report.html"), a->error);
+        status = report_write(a->cli->ledger, a->cli->run, adapt_at(a, "report.html"), a->error);
     if (status != STATUS_OK)
         return status;
-    cli_output(a->cli, at(a, "model.gguf"));
-    cli_output(a->cli, at(a, "report.html"));
+    cli_output(a->cli, adapt_at(a, "model.gguf"));
+    cli_output(a->cli, adapt_at(a, "report.html"));
     return STATUS_OK;
 }
 
 static void show(struct cli *cli)
 {
     const struct adapt_options *o = cli_values(cli, 0);
-    double selected = real_of(cli->result, "selected_bits_per_byte");
-    double random = real_of(cli->result, "random_bits_per_byte");
+    if (json_object_get(cli->result, "texts")) {
+        adapt_base_show(cli);
+        cli_say(cli, "report: %s/report.html", o->output);
+        cli_say(cli, "model:  %s/model.gguf", o->output);
+        return;
+    }
+    double selected = adapt_real_of(cli->result, "selected_bits_per_byte");
+    double random = adapt_real_of(cli->result, "random_bits_per_byte");
     cli_say(cli,
             "held-out bits per byte at equal tokens: %.3f on selected text, %.3f on random "
             "text (%+.1f %%)",
@@ -544,10 +413,10 @@ static enum status check_options(const struct cli *cli, const struct adapt_optio
 {
     const char *const of_base[] = {"layers", "width", "heads", "vocabulary", NULL};
     const struct option_list *const lists[] = {&o->domain, &o->pool};
-    if (o->domain.count == 0 || o->pool.count == 0)
+    if (o->domain.count == 0 || (o->pool.count == 0 && !o->base))
         return error_set(error, STATUS_USAGE,
                          "adapt: name the domain's text with --domain and the corpus to choose "
-                         "from with --pool");
+                         "from with --pool, or a model to tune with --base");
     if (!o->output)
         return error_set(error, STATUS_USAGE, "adapt: name the output folder with -o");
     if (o->steps > 0 && option_given(&cli->options, "minutes"))
@@ -580,10 +449,10 @@ static enum status run(struct cli *cli, struct error *error)
                       .stages = json_array()};
     enum status status = check_options(cli, a.o, error);
     if (status == STATUS_OK)
-        status = file_make_folders(at(&a, "parts"), error);
+        status = file_make_folders(adapt_at(&a, "parts"), error);
     cli->owned_outputs = true;
     if (status == STATUS_OK)
-        status = run_chain(&a);
+        status = a.o->pool.count > 0 ? run_chain(&a) : adapt_base_chain(&a);
     if (status == STATUS_OK) {
         fill_result(&a);
         status = write_report(&a);
@@ -603,7 +472,9 @@ const struct command command_adapt = {
     .detail =
         "Selects the pool's text that resembles the domain, compares training on it with "
         "training\non random text, trains a model on selected and domain text, shrinks it, "
-        "measures\neverything on held-out domain text, and writes model.gguf and report.html.",
+        "measures\neverything on held-out domain text, and writes model.gguf and report.html. With "
+        "--base and\nno pool, the base is tuned on the domain, by adapters when it is quantized or "
+        "large.",
     .example = "adze adapt --domain docs/ --pool corpus.jsonl --minutes 10 -o my-model",
     .tables = {{"Job", table, sizeof(struct adapt_options)},
                {"Model", shape_table, sizeof(struct adapt_shape)}},

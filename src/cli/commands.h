@@ -8,8 +8,9 @@ extern const struct command command_adapt, command_run;
 extern const struct command command_split, command_select;
 extern const struct command command_tokenizer_train, command_tokenizer_encode,
     command_tokenizer_decode;
-extern const struct command command_train, command_shrink, command_convert, command_info;
-extern const struct command command_generate, command_chat, command_perplexity;
+extern const struct command command_train, command_tune, command_merge, command_shrink;
+extern const struct command command_convert, command_export, command_info, command_diff;
+extern const struct command command_generate, command_chat, command_perplexity, command_embed, command_serve;
 extern const struct command command_runs, command_runs_show, command_runs_compare,
     command_runs_export;
 extern const struct command command_report, command_methods;

@@ -1,14 +1,18 @@
-/* adze convert and adze info: models between file formats, and what a file holds. */
+/* adze convert and adze export: models between file formats, and proof that what was written is
+ * what there was. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
 #include "methods/shrink/rtn.h"
+#include "run/difference.h"
 #include "weight/formats.h"
 
 struct convert_options {
     const char *output, *format;
+    bool no_verify;
 };
 
 static const struct option convert_table[] = {
@@ -16,46 +20,211 @@ static const struct option convert_table[] = {
      "FILE.gguf, or a folder for config.json and model.safetensors"},
     {"format", 'f', OPTION_CHOICE, offsetof(struct convert_options, format), "f32", 0, 0,
      "f32|" MIX_NAMES, NULL, "of the matrices in a GGUF file; f32: as they are"},
+    {"no-verify", 0, OPTION_FLAG, offsetof(struct convert_options, no_verify), NULL, 0, 0, NULL,
+     NULL, "do not read the result back and compare"},
     {.name = NULL},
 };
+
+struct export_options {
+    const char *output, *format, *prompts;
+    int64_t tokens;
+};
+
+static const struct option export_table[] = {
+    {"output", 'o', OPTION_PATH, offsetof(struct export_options, output), NULL, 0, 0, NULL, "PATH",
+     "FILE.gguf, or a folder for config.json and model.safetensors"},
+    {"format", 'f', OPTION_CHOICE, offsetof(struct export_options, format), "f32", 0, 0,
+     "f32|" MIX_NAMES, NULL, "of the matrices in a GGUF file; f32: as they are"},
+    {"prompts", 0, OPTION_PATH, offsetof(struct export_options, prompts), NULL, 0, 0, NULL, "FILE",
+     "texts, one a line, whose greedy answers are compared; default: eight of adze's own"},
+    {"tokens", 'n', OPTION_INT, offsetof(struct export_options, tokens), "32", 1, 1e6, NULL, NULL,
+     "tokens of an answer"},
+    {.name = NULL},
+};
+
+static const char *const usual_prompts[] = {
+    "The capital of France is",
+    "Once upon a time",
+    "def fibonacci(n):",
+    "1, 2, 3, 4,",
+    "Dear Sir or Madam,",
+    "In the beginning",
+    "Question: What is the boiling point of water?\nAnswer:",
+    "Die Katze sitzt auf",
+};
+
+/* What is written, where to, and by which prompts it is tried. */
+struct job {
+    const char *output, *format;
+    const char *const *prompts;
+    int64_t prompt_count, tokens;
+};
+
+/* Writes the model of `path`, adapters folded in. */
+static enum status write_model(struct cli *cli, const struct model_options *source,
+                               const struct job *job, struct error *error)
+{
+    bool gguf = stage_is_gguf(job->output);
+    const struct weight_format *format = weight_format_by_name(job->format);
+    bool packs = !format || format->block > 1;
+    struct loaded loaded;
+    struct shrink_result shrunk;
+    if (packs && !gguf)
+        return error_set(error, STATUS_USAGE, "--format %s needs an output named *.gguf",
+                         job->format);
+    enum status status = loaded_open(cli, source, false, &loaded, error);
+    if (status != STATUS_OK)
+        return status;
+    struct model *model = &loaded.model;
+    if (loaded.adapter_count > 0)
+        status = adapters_merge(&model->decoder, gguf && !packs ? NULL : &weight_f32, &model->owned,
+                                error);
+    if (status == STATUS_OK && packs)
+        status = rtn_pack(model, &loaded.compute, mix_by_name(job->format), NULL, &shrunk, error);
+    if (status == STATUS_OK && gguf)
+        status = model_save_gguf(model, job->output, packs ? NULL : format, "adze", error);
+    else if (status == STATUS_OK)
+        status = model_save_folder(model, job->output, error);
+    loaded_close(&loaded);
+    return status;
+}
+
+/* Says what has lost precision, and how much that matters. */
+static enum status weigh_loss(struct cli *cli, struct loaded *before, struct model *after,
+                              const struct answers *answers, const json_t *tensors,
+                              struct error *error)
+{
+    struct divergence d;
+    enum status status =
+        difference_divergence_rows(&before->model.decoder, &after->decoder, &before->compute,
+                                   answers->ids, answers->counts, answers->prompts, &d, error);
+    if (status != STATUS_OK)
+        return status;
+    cli_result_real(cli, "mean_divergence", d.mean);
+    cli_result_real(cli, "top_agreement", d.agreement);
+    json_object_set(cli->result, "lossy_tensors", (json_t *)(uintptr_t)tensors);
+    double worst = 0;
+    const char *name = "";
+    for (size_t i = 0; i < json_array_size(tensors); i++) {
+        const json_t *tensor = json_array_get(tensors, i);
+        double relative = json_number_value(json_object_get(tensor, "relative"));
+        if (relative > worst) {
+            worst = relative;
+            name = json_string_value(json_object_get(tensor, "tensor"));
+        }
+    }
+    cli_say(cli,
+            "%zu tensors lost precision, most of all %s (relative error %.2g); over the "
+            "answers, mean divergence %.3g nats, the same likeliest token in %.1f %%",
+            json_array_size(tensors), name, worst, d.mean, 100 * d.agreement);
+    return STATUS_OK;
+}
+
+/* Template, ends and special tokens: differences are failures. */
+static enum status check_use(struct cli *cli, const struct job *job, const struct model *before,
+                             const struct model *after, struct error *error)
+{
+    json_t *list = json_array();
+    enum status status = difference_in_use(before, after, list, error);
+    const char *field = json_string_value(json_object_get(json_array_get(list, 0), "field"));
+    if (status == STATUS_OK && field) {
+        char *a = json_dumps(json_object_get(json_array_get(list, 0), "a"), JSON_ENCODE_ANY);
+        char *b = json_dumps(json_object_get(json_array_get(list, 0), "b"), JSON_ENCODE_ANY);
+        json_object_set(cli->result, "differences", list);
+        status = error_set(error, STATUS_FAILED,
+                           "%s: its %s came out otherwise than in the source: %.60s was %.60s",
+                           job->output, field, b ? b : "", a ? a : "");
+        free(a);
+        free(b);
+    }
+    json_decref(list);
+    return status;
+}
+
+static enum status verify_answers(struct cli *cli, const struct job *job, struct loaded *before,
+                                  struct model *after, struct error *error)
+{
+    struct answers answers = {0};
+    json_t *tensors = json_array();
+    enum status status =
+        difference_tensors(&before->model.decoder, &after->decoder, tensors, error);
+    bool lossy = json_array_size(tensors) > 0 || before->adapter_count > 0;
+    if (status == STATUS_OK && before->model.has_tokenizer)
+        status = difference_answers(&before->model, after, &before->compute, job->prompts,
+                                    job->prompt_count, job->tokens, &answers, error);
+    if (status == STATUS_OK && before->model.has_tokenizer) {
+        cli_result_int(cli, "answers", answers.prompts);
+        cli_result_int(cli, "equal_answers", answers.equal);
+        cli_say(cli, "read back: %lld of %lld greedy answers are the same token for token",
+                (long long)answers.equal, (long long)answers.prompts);
+    }
+    if (status == STATUS_OK && lossy && answers.ids)
+        status = weigh_loss(cli, before, after, &answers, tensors, error);
+    else if (status == STATUS_OK && answers.equal < answers.prompts)
+        status = error_set(error, STATUS_FAILED,
+                           "%s: holds the same values, yet %lld of %lld greedy answers differ",
+                           job->output, (long long)(answers.prompts - answers.equal),
+                           (long long)answers.prompts);
+    free(answers.ids);
+    free(answers.counts);
+    json_decref(tensors);
+    return status;
+}
+
+static enum status verify(struct cli *cli, const struct model_options *source,
+                          const struct job *job, struct error *error)
+{
+    struct loaded before;
+    struct model after;
+    enum status status = loaded_open(cli, source, false, &before, error);
+    if (status != STATUS_OK)
+        return status;
+    status = model_load(job->output, false, &after, error);
+    if (status == STATUS_OK) {
+        status = check_use(cli, job, &before.model, &after, error);
+        if (status == STATUS_OK)
+            status = verify_answers(cli, job, &before, &after, error);
+        model_free(&after);
+    }
+    loaded_close(&before);
+    return status;
+}
+
+static enum status write_and_verify(struct cli *cli, const struct model_options *source,
+                                    const struct job *job, bool verifies, struct error *error)
+{
+    struct model_options exact = *source; /* answers are compared bit for bit */
+    exact.precision = "f32";
+    enum status status = cli_check_output(cli, job->output, error);
+    if (status == STATUS_OK)
+        status = write_model(cli, &exact, job, error);
+    if (status == STATUS_OK) {
+        cli_result_text(cli, "output", job->output);
+        cli_say(cli, "written: %s", job->output);
+    }
+    if (status == STATUS_OK && verifies)
+        status = verify(cli, &exact, job, error);
+    if (status == STATUS_OK)
+        cli_output(cli, job->output);
+    return status;
+}
 
 static enum status run_convert(struct cli *cli, struct error *error)
 {
     const struct convert_options *o = cli_values(cli, 1);
-    struct loaded loaded;
-    enum status status = cli_check_output(cli, o->output, error);
-    if (status == STATUS_OK)
-        status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
-    if (status != STATUS_OK)
-        return status;
-    size_t length = strlen(o->output);
-    bool gguf = length > 5 && strcmp(o->output + length - 5, ".gguf") == 0;
-    const struct weight_format *format = weight_format_by_name(o->format);
-    bool packs = !format || format->block > 1;
-    struct shrink_result shrunk;
-    if (packs && !gguf)
-        status =
-            error_set(error, STATUS_USAGE, "--format %s needs an output named *.gguf", o->format);
-    else if (packs)
-        status =
-            rtn_pack(&loaded.model, &loaded.compute, mix_by_name(o->format), NULL, &shrunk, error);
-    if (status == STATUS_OK && gguf)
-        status = model_save_gguf(&loaded.model, o->output, packs ? NULL : format, "adze", error);
-    else if (status == STATUS_OK)
-        status = model_save_folder(&loaded.model, o->output, error);
-    loaded_close(&loaded);
-    if (status == STATUS_OK) {
-        cli_result_text(cli, "output", o->output);
-        cli_output(cli, o->output);
-        cli_say(cli, "written: %s", o->output);
-    }
-    return status;
+    struct job job = {.output = o->output,
+                      .format = o->format,
+                      .prompts = usual_prompts,
+                      .prompt_count = sizeof usual_prompts / sizeof *usual_prompts,
+                      .tokens = 16};
+    return write_and_verify(cli, cli_values(cli, 0), &job, !o->no_verify, error);
 }
 
 const struct command command_convert = {
     .name = "convert",
     .arguments = "",
     .summary = "Write a model as GGUF or as a Hugging Face folder",
+    .detail = "The result is read back and compared, as export does it.",
     .example = "adze convert -m model -o model-f16.gguf --format f16",
     .tables = {{"Model", model_path_table, sizeof(struct model_options)},
                {"Output", convert_table, sizeof(struct convert_options)}},
@@ -63,89 +232,55 @@ const struct command command_convert = {
     .run = run_convert,
 };
 
-static void describe_formats(struct cli *cli, const struct model *model)
+/* Lines of a file, in the command's arena. */
+static enum status read_prompts(struct cli *cli, const char *path, struct job *job,
+                                struct error *error)
 {
-    json_t *formats = json_object();
-    int64_t bytes = 0;
-    for (int i = 0; i < model->decoder.parameters.count; i++) {
-        const struct weight *w = &model->decoder.parameters.items[i].weight;
-        const char *name = w->format->name;
-        json_int_t count = json_integer_value(json_object_get(formats, name));
-        json_object_set_new(formats, name, json_integer(count + 1));
-        bytes += w->rows * (w->columns / w->format->block) * (int64_t)w->format->block_bytes;
-    }
-    json_object_set_new(cli->result, "tensors", formats);
-    cli_result_int(cli, "weight_bytes", bytes);
+    struct buffer text = {0};
+    enum status status = file_read(path, (uint64_t)1 << 24, &text, error);
+    buffer_add(&text, "", 1);
+    if (status == STATUS_OK)
+        status = buffer_check(&text, error);
+    char *copy = status == STATUS_OK ? arena_strdup(&cli->arena, text.data) : NULL;
+    const char **lines = copy ? arena_calloc(&cli->arena, text.length + 1, sizeof *lines) : NULL;
+    buffer_free(&text);
+    if (status == STATUS_OK && !lines)
+        return error_no_memory(error, 0);
+    char *rest = NULL;
+    job->prompt_count = 0;
+    for (char *line = copy ? strtok_r(copy, "\r\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\r\n", &rest))
+        lines[job->prompt_count++] = line;
+    job->prompts = lines;
+    if (status == STATUS_OK && job->prompt_count == 0)
+        status = error_set(error, STATUS_FAILED, "%s: there are no prompts in it", path);
+    return status;
 }
 
-static void describe_chat(struct cli *cli, const struct model *model)
+static enum status run_export(struct cli *cli, struct error *error)
 {
-    const struct model_chat *chat = &model->chat;
-    json_t *names = json_array(), *ends = json_array();
-    for (int i = 0; i < chat->template_count; i++)
-        json_array_append_new(names, json_name(chat->templates[i].name));
-    for (int32_t id = 0; model->has_tokenizer && id < model->tokenizer.count; id++)
-        if (model_is_end(model, id))
-            json_array_append_new(ends, json_integer(id));
-    json_object_set_new(cli->result, "chat_templates", names);
-    json_object_set_new(cli->result, "end_tokens", ends);
+    const struct export_options *o = cli_values(cli, 1);
+    struct job job = {.output = o->output,
+                      .format = o->format,
+                      .prompts = usual_prompts,
+                      .prompt_count = sizeof usual_prompts / sizeof *usual_prompts,
+                      .tokens = o->tokens};
+    enum status status = o->prompts ? read_prompts(cli, o->prompts, &job, error) : STATUS_OK;
+    return status == STATUS_OK ? write_and_verify(cli, cli_values(cli, 0), &job, true, error)
+                               : status;
 }
 
-static enum status run_info(struct cli *cli, struct error *error)
-{
-    struct model_options options = {cli->arguments.items[0], "f32"};
-    struct loaded loaded;
-    enum status status = loaded_open(cli, &options, false, &loaded, error);
-    if (status != STATUS_OK)
-        return status;
-    const struct decoder_config *c = &loaded.model.decoder.config;
-    char count[16];
-    cli_result_text(cli, "family", c->family);
-    cli_result_int(cli, "parameters", decoder_count(c).parameters);
-    cli_result_int(cli, "layers", c->layers);
-    cli_result_int(cli, "width", c->width);
-    cli_result_int(cli, "heads", c->heads);
-    cli_result_int(cli, "kv_heads", c->kv_heads);
-    cli_result_int(cli, "head_width", c->head_width);
-    cli_result_int(cli, "hidden", c->hidden);
-    cli_result_int(cli, "context", c->context);
-    cli_result_int(cli, "vocabulary", c->vocabulary);
-    json_object_set_new(cli->result, "tied", json_boolean(c->tied));
-    json_object_set_new(cli->result, "tokenizer", json_boolean(loaded.model.has_tokenizer));
-    describe_chat(cli, &loaded.model);
-    describe_formats(cli, &loaded.model);
-    if (!cli->common->json) {
-        char size[16];
-        printf("%s: %s decoder, %s parameters, %s of weights\n", cli->arguments.items[0], c->family,
-               cli_count((double)decoder_count(c).parameters, count),
-               cli_bytes((double)json_integer_value(json_object_get(cli->result, "weight_bytes")),
-                         size));
-        printf("  %lld layers, width %lld, %lld heads (%lld for keys and values), feed-forward "
-               "%lld\n  context %lld, vocabulary %lld%s, %s tokenizer%s\n  tensors:",
-               (long long)c->layers, (long long)c->width, (long long)c->heads,
-               (long long)c->kv_heads, (long long)c->hidden, (long long)c->context,
-               (long long)c->vocabulary, c->tied ? " (tied)" : "",
-               loaded.model.has_tokenizer ? "with its" : "without",
-               loaded.model.chat.template_count ? " and chat template" : "");
-        const char *name;
-        json_t *value;
-        json_object_foreach(json_object_get(cli->result, "tensors"), name, value)
-            printf(" %lld x %s", (long long)json_integer_value(value), name);
-        putchar('\n');
-    }
-    loaded_close(&loaded);
-    return STATUS_OK;
-}
-
-static const struct option no_options[] = {{.name = NULL}};
-
-const struct command command_info = {
-    .name = "info",
-    .arguments = "MODEL",
-    .summary = "Say what a model file or folder holds",
-    .example = "adze info model.gguf",
-    .tables = {{NULL, no_options, 1}},
-    .least = 1,
-    .most = 1,
-    .run = run_info,
+const struct command command_export = {
+    .name = "export",
+    .arguments = "",
+    .summary = "Write a model to be used elsewhere, and prove that it is the same",
+    .detail = "Weights, tokenizer, chat template, special tokens and generation defaults are "
+              "written, read\nback and compared: greedy answers must be the same token for token, "
+              "or what lost precision\nis named. A template, beginning or end that came out "
+              "otherwise is a failure.",
+    .example = "adze export -m model --adapter adapter -o tuned.gguf --format q8_0",
+    .tables = {{"Model", model_table, sizeof(struct model_options)},
+               {"Output", export_table, sizeof(struct export_options)}},
+    .records = true,
+    .run = run_export,
 };

@@ -17,6 +17,8 @@ const struct option model_table[] = {
      "int8|bf16|f32", NULL,
      "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks; f32: "
      "exact"},
+    {"adapter", 0, OPTION_LIST, offsetof(struct model_options, adapters), NULL, 0, 0, NULL,
+     "PATH[=X]", "put a LoRA on the model (PEFT folder or GGUF), X times as strong"},
     {.name = NULL},
 };
 
@@ -25,6 +27,45 @@ const struct option model_path_table[] = {
      "a GGUF file, or a folder with config.json and model.safetensors"},
     {.name = NULL},
 };
+
+/* One of --adapter, onto the model. */
+static enum status put_adapter(struct loaded *loaded, const char *text, struct error *error)
+{
+    struct model *model = &loaded->model;
+    struct adapters *adapters = &loaded->adapters[loaded->adapter_count];
+    double strength = 1;
+    char *path = strdup(text), *equals = path ? strrchr(path, '=') : NULL;
+    if (!path)
+        return error_no_memory(error, strlen(text));
+    if (equals && !file_exists(path)) {
+        *equals = 0;
+        if (!option_parse_real(equals + 1, &strength)) {
+            free(path);
+            return error_set(error, STATUS_USAGE, "'%s' ends in no strength", text);
+        }
+    }
+    enum status status = adapters_load(path, &model->decoder, adapters, error);
+    if (status == STATUS_OK) {
+        adapters_attach(adapters, &model->decoder, strength);
+        loaded->adapter_count++;
+    }
+    free(path);
+    return status;
+}
+
+enum status loaded_put_adapters(struct loaded *loaded, const struct option_list *list,
+                                struct error *error)
+{
+    if (list->count == 0)
+        return STATUS_OK;
+    loaded->adapters = calloc((size_t)list->count, sizeof *loaded->adapters);
+    enum status status =
+        loaded->adapters ? STATUS_OK
+                         : error_no_memory(error, (size_t)list->count * sizeof *loaded->adapters);
+    for (int64_t i = 0; i < list->count && status == STATUS_OK; i++)
+        status = put_adapter(loaded, list->items[i], error);
+    return status;
+}
 
 enum status loaded_open(struct cli *cli, const struct model_options *options, bool train,
                         struct loaded *loaded, struct error *error)
@@ -42,6 +83,8 @@ enum status loaded_open(struct cli *cli, const struct model_options *options, bo
         return status;
     tape_init(&loaded->tape, &loaded->compute);
     status = model_load(options->model, train, &loaded->model, error);
+    if (status == STATUS_OK)
+        status = loaded_put_adapters(loaded, &options->adapters, error);
     if (status != STATUS_OK)
         loaded_close(loaded);
     return status;
@@ -50,8 +93,17 @@ enum status loaded_open(struct cli *cli, const struct model_options *options, bo
 void loaded_close(struct loaded *loaded)
 {
     tape_free(&loaded->tape);
+    for (int64_t i = 0; i < loaded->adapter_count; i++)
+        adapters_free(&loaded->adapters[i]);
+    free(loaded->adapters);
     model_free(&loaded->model);
     compute_free(&loaded->compute);
+}
+
+bool stage_is_gguf(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".gguf") == 0;
 }
 
 void stage_report_bad(struct cli *cli, const struct corpus_counts *counts)
@@ -77,7 +129,8 @@ static enum status scratch_path(char *path, size_t size, struct error *error)
 
 enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
                            const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
-                           struct evaluation *result, struct error *error)
+                           struct model *reference, struct evaluation *result,
+                           struct divergence *divergence, struct error *error)
 {
     char scratch[4096];
     if (!loaded->model.has_tokenizer)
@@ -105,6 +158,10 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
     if (status == STATUS_OK)
         status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
                                 &shard, window, most_tokens, &cli_stop, result, error);
+    if (status == STATUS_OK && reference)
+        status =
+            difference_divergence(&reference->decoder, &loaded->model.decoder, &loaded->compute,
+                                  &shard, window, most_tokens, &cli_stop, divergence, error);
     shard_close(&shard);
     unlink(scratch);
     return status;

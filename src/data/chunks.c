@@ -77,7 +77,8 @@ static enum status add_piece(struct chunks *c, const char *text, size_t length, 
         c->items = grown;
         c->capacity = capacity;
     }
-    c->items[c->count++] = (struct document){text, length, c->next_index++, origin};
+    c->items[c->count++] = (struct document){
+        .text = text, .length = length, .index = c->next_index++, .origin = origin};
     return STATUS_OK;
 }
 

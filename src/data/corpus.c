@@ -283,8 +283,16 @@ static void parse_records(void *context, int64_t begin, int64_t end, int thread)
             continue;
         char *text = corpus->texts + record->offset + i;
         size_t length = 0;
-        enum json_field found = json_field_text(corpus->bytes.data + record->offset, record->length,
-                                                corpus->parse_field, text, &length);
+        const char *line = corpus->bytes.data + record->offset;
+        bool whole = !*corpus->parse_field;
+        enum json_field found =
+            json_field_text(line, record->length, corpus->parse_field, text, &length);
+        if (whole && found == JSON_FIELD_MISSING) {
+            found = JSON_FIELD_FOUND;
+            length = record->length;
+            memcpy(text, line, length);
+            text[length] = 0;
+        }
         record->text = text;
         record->length = length;
         if (found != JSON_FIELD_FOUND)
@@ -339,7 +347,11 @@ static enum status collect(struct corpus *corpus, int64_t *count, struct error *
             continue;
         }
         const char *text = record->text ? record->text : corpus->bytes.data + record->offset;
-        corpus->documents[(*count)++] = (struct document){text, record->length, index, 0};
+        corpus->documents[(*count)++] =
+            (struct document){.text = text,
+                              .length = record->length,
+                              .index = index,
+                              .record = record->text && !*corpus->parse_field};
         corpus->counts.documents++;
         corpus->counts.bytes += (int64_t)record->length;
     }

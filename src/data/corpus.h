@@ -13,7 +13,7 @@
 #include "base/threads.h"
 
 struct corpus_options {
-    const char *field; /* of JSON records; NULL: "text" */
+    const char *field; /* of JSON records; NULL: "text"; "": a document is the whole record */
     bool strict;       /* a bad record is an error */
     const volatile sig_atomic_t
         *stop; /* not 0: reading ends with STATUS_INTERRUPTED; NULL: never */
@@ -34,6 +34,7 @@ struct document {
     size_t length;
     int64_t index;   /* place among all records of the corpus, bad ones included */
     uint64_t origin; /* of pieces: hash of the document that it was cut from */
+    bool record;     /* a whole JSON record */
 };
 
 /* What has been read so far. */

@@ -5,8 +5,15 @@
 
 #include "base/random.h"
 
+static bool is_packed(const struct shard *shard, int64_t window)
+{
+    return shard->rows && shard->packed_window == window;
+}
+
 int64_t mixture_window_count(const struct shard *shard, int64_t window)
 {
+    if (is_packed(shard, window))
+        return shard->row_count;
     return shard->tokens < 2 ? 0 : (shard->tokens - 1 + window - 1) / window;
 }
 
@@ -62,11 +69,11 @@ static int choose_source(const struct mixture *m, int64_t row)
 
 /* One row: tokens [begin, begin + T), targets one further. Targets that
  * open another document have weight 0, so has what lies beyond the shard's end. */
-static enum status cut_row(const struct shard *shard, int64_t window, int64_t begin, int64_t row,
-                           const struct mixture_rows *rows, struct error *error)
+static enum status cut_row(const struct shard *shard, int64_t window, int64_t begin, int64_t end,
+                           int64_t row, const struct mixture_rows *rows, struct error *error)
 {
     int32_t *tokens = rows->tokens + row * window, *targets = rows->targets + row * window;
-    int64_t left = shard->tokens - 1 - begin, count = left < window ? left : window;
+    int64_t left = end - 1 - begin, count = left < window ? left : window;
     memset(tokens, 0, (size_t)window * sizeof *tokens);
     memset(targets, 0, (size_t)window * sizeof *targets);
     enum status status = shard_ids(shard, begin, count, tokens, error);
@@ -90,13 +97,17 @@ static enum status cut_row(const struct shard *shard, int64_t window, int64_t be
     }
     if (count > 0 && shard_document_start(shard, begin + count) == begin + count)
         rows->weights[row * window + count - 1] = 0;
+    shard_weigh(shard, begin + 1, count, rows->weights + row * window);
     return status;
 }
 
 enum status mixture_window(const struct shard *shard, int64_t window, int64_t index, int64_t row,
                            const struct mixture_rows *rows, struct error *error)
 {
-    return cut_row(shard, window, index * window, row, rows, error);
+    if (is_packed(shard, window))
+        return cut_row(shard, window, shard->rows[2 * index], shard->rows[2 * index + 1], row, rows,
+                       error);
+    return cut_row(shard, window, index * window, shard->tokens, row, rows, error);
 }
 
 enum status mixture_next(struct mixture *m, int64_t count, const struct mixture_rows *rows,
@@ -116,8 +127,10 @@ enum status mixture_next(struct mixture *m, int64_t count, const struct mixture_
             (int64_t)random_shuffle(order, (uint64_t)(drawn % windows), (uint64_t)windows);
         int64_t begin = index * m->window, latest = source->shard.tokens - 1 - m->window;
         begin = begin < latest ? begin : latest;
-        enum status status =
-            cut_row(&source->shard, m->window, begin > 0 ? begin : 0, i, rows, error);
+        enum status status = is_packed(&source->shard, m->window)
+                                 ? mixture_window(&source->shard, m->window, index, i, rows, error)
+                                 : cut_row(&source->shard, m->window, begin > 0 ? begin : 0,
+                                           source->shard.tokens, i, rows, error);
         if (status != STATUS_OK)
             return status;
     }

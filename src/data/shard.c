@@ -23,10 +23,23 @@ static uint32_t read_u32(const unsigned char *at)
 static bool sizes_fit(const struct shard *shard, uint64_t length)
 {
     uint64_t tokens = (uint64_t)shard->tokens, documents = (uint64_t)shard->documents;
-    if (tokens > length || documents > length)
+    uint64_t stretches = (uint64_t)shard->stretches;
+    if (tokens > length || documents > length || stretches > length)
         return false;
     uint64_t ids = (tokens * (uint64_t)shard->id_bytes + 7) / 8 * 8;
-    return HEADER + ids + documents * 8 == length;
+    return HEADER + ids + documents * 8 + stretches * 16 == length;
+}
+
+/* Stretches must follow one another within the tokens. */
+static bool stretches_fit(const struct shard *shard)
+{
+    uint64_t last = 0;
+    for (int64_t i = 0; i < 2 * shard->stretches; i++) {
+        if (shard->stretch_bounds[i] < last || shard->stretch_bounds[i] > (uint64_t)shard->tokens)
+            return false;
+        last = shard->stretch_bounds[i];
+    }
+    return true;
 }
 
 enum status shard_open(const char *path, struct shard *shard, struct error *error)
@@ -46,6 +59,7 @@ enum status shard_open(const char *path, struct shard *shard, struct error *erro
     shard->documents = (int64_t)read_u64(data + 24);
     shard->text_bytes = (int64_t)read_u64(data + 32);
     shard->tokenizer_hash = read_u64(data + 40);
+    shard->stretches = (int64_t)read_u64(data + 48);
     if ((shard->id_bytes != 2 && shard->id_bytes != 4) || !sizes_fit(shard, shard->map.length)) {
         shard_close(shard);
         return error_set(error, STATUS_FAILED, "%s: damaged: its sizes do not fit its length",
@@ -65,12 +79,18 @@ enum status shard_open(const char *path, struct shard *shard, struct error *erro
         }
         last = end;
     }
+    shard->stretch_bounds = shard->document_ends + shard->documents;
+    if (!stretches_fit(shard)) {
+        shard_close(shard);
+        return error_set(error, STATUS_FAILED, "%s: damaged: its stretches are out of order", path);
+    }
     return STATUS_OK;
 }
 
 void shard_close(struct shard *shard)
 {
     file_map_close(&shard->map);
+    free(shard->rows);
     *shard = (struct shard){0};
 }
 
@@ -86,6 +106,58 @@ enum status shard_ids(const struct shard *shard, int64_t begin, int64_t count, i
                              "damaged token data: id %u at %lld is outside the vocabulary of %lld",
                              id, (long long)(begin + i), (long long)shard->vocabulary);
         ids[i] = (int32_t)id;
+    }
+    return STATUS_OK;
+}
+
+void shard_weigh(const struct shard *shard, int64_t begin, int64_t count, float *weights)
+{
+    if (shard->stretches == 0)
+        return;
+    int64_t low = 0, high = shard->stretches;
+    while (low < high) { /* the first stretch that ends behind `begin` */
+        int64_t middle = low + (high - low) / 2;
+        if (shard->stretch_bounds[2 * middle + 1] > (uint64_t)begin)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t at = (uint64_t)(begin + i);
+        while (low < shard->stretches && shard->stretch_bounds[2 * low + 1] <= at)
+            low++;
+        if (low == shard->stretches || shard->stretch_bounds[2 * low] > at)
+            weights[i] = 0;
+    }
+}
+
+enum status shard_pack(struct shard *shard, int64_t window, struct error *error)
+{
+    int64_t most = shard->documents + shard->tokens / window + 1;
+    int64_t *rows = malloc((size_t)most * 2 * sizeof *rows);
+    if (!rows)
+        return error_no_memory(error, (size_t)most * 2 * sizeof *rows);
+    free(shard->rows);
+    shard->rows = rows;
+    shard->packed_window = window;
+    shard->row_count = 0;
+    int64_t begin = 0, end = 0;
+    for (int64_t i = 0; i < shard->documents; i++) {
+        int64_t next = (int64_t)shard->document_ends[i];
+        if (next - begin > window + 1 && end > begin) { /* the row before is full */
+            rows[2 * shard->row_count] = begin;
+            rows[2 * shard->row_count++ + 1] = end;
+            begin = end;
+        }
+        for (; next - begin > window + 1; begin += window) { /* too long for one row */
+            rows[2 * shard->row_count] = begin;
+            rows[2 * shard->row_count++ + 1] = begin + window + 1;
+        }
+        end = next;
+    }
+    if (end - begin > 1) {
+        rows[2 * shard->row_count] = begin;
+        rows[2 * shard->row_count++ + 1] = end;
     }
     return STATUS_OK;
 }
@@ -136,6 +208,22 @@ enum status shard_writer_add(struct shard_writer *writer, const int32_t *ids, in
     return STATUS_OK;
 }
 
+enum status shard_writer_stretch(struct shard_writer *writer, int64_t begin, int64_t end,
+                                 struct error *error)
+{
+    if (writer->stretch_count == writer->stretch_capacity) {
+        int64_t capacity = writer->stretch_capacity ? writer->stretch_capacity * 2 : 1024;
+        uint64_t *grown = realloc(writer->stretches, (size_t)capacity * 2 * sizeof *grown);
+        if (!grown)
+            return error_no_memory(error, (size_t)capacity * 2 * sizeof *grown);
+        writer->stretches = grown;
+        writer->stretch_capacity = capacity;
+    }
+    writer->stretches[2 * writer->stretch_count] = (uint64_t)(writer->tokens + begin);
+    writer->stretches[2 * writer->stretch_count++ + 1] = (uint64_t)(writer->tokens + end);
+    return STATUS_OK;
+}
+
 enum status shard_writer_close(struct shard_writer *writer, struct error *error)
 {
     FILE *stream = writer->file.stream;
@@ -144,16 +232,21 @@ enum status shard_writer_close(struct shard_writer *writer, struct error *error)
     fwrite(zeros, 1, (8 - ids % 8) % 8, stream);
     if (writer->documents > 0)
         fwrite(writer->ends, sizeof *writer->ends, (size_t)writer->documents, stream);
+    if (writer->stretch_count > 0)
+        fwrite(writer->stretches, 2 * sizeof *writer->stretches, (size_t)writer->stretch_count,
+               stream);
     unsigned char header[HEADER] = "ADZETOK1";
     uint32_t small[2] = {(uint32_t)writer->vocabulary, (uint32_t)writer->id_bytes};
-    uint64_t large[4] = {(uint64_t)writer->tokens, (uint64_t)writer->documents,
-                         (uint64_t)writer->text_bytes, writer->tokenizer_hash};
+    uint64_t large[5] = {(uint64_t)writer->tokens, (uint64_t)writer->documents,
+                         (uint64_t)writer->text_bytes, writer->tokenizer_hash,
+                         (uint64_t)writer->stretch_count};
     memcpy(header + 8, small, sizeof small);
     memcpy(header + 16, large, sizeof large);
     rewind(stream);
     fwrite(header, 1, HEADER, stream);
     free(writer->ends);
-    writer->ends = NULL;
+    free(writer->stretches);
+    writer->ends = writer->stretches = NULL;
     return file_writer_commit(&writer->file, error);
 }
 
@@ -161,5 +254,6 @@ void shard_writer_abort(struct shard_writer *writer)
 {
     file_writer_abort(&writer->file);
     free(writer->ends);
-    writer->ends = NULL;
+    free(writer->stretches);
+    writer->ends = writer->stretches = NULL;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -44,15 +45,20 @@ enum status stream_open(const char *path, struct stream **result, struct error *
         return error_no_memory(error, WINDOW);
     }
     errno = 0;
-    if (is_zstd(path)) {
+    if (strcmp(path, "-") == 0) {
+        int input = dup(STDIN_FILENO);
+        stream->gzip = input >= 0 ? gzdopen(input, "rb") : NULL;
+        if (!stream->gzip && input >= 0)
+            close(input);
+    } else if (is_zstd(path)) {
         stream->file = fopen(path, "rb");
         stream->zstd = ZSTD_createDStream();
         stream->packed = malloc(WINDOW);
     } else {
         stream->gzip = gzopen(path, "rb");
-        if (stream->gzip)
-            gzbuffer(stream->gzip, WINDOW);
     }
+    if (stream->gzip)
+        gzbuffer(stream->gzip, WINDOW);
     if ((stream->file && (!stream->zstd || !stream->packed)) || (!stream->file && !stream->gzip)) {
         int number = errno ? errno : ENOMEM;
         stream_close(stream);

@@ -10,6 +10,7 @@
 
 struct stream;
 
+/* "-" is standard input, plain or gzip. */
 enum status stream_open(const char *path, struct stream **stream, struct error *error);
 void stream_close(struct stream *stream);
 

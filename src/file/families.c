@@ -92,6 +92,14 @@ static void opt(struct decoder_config *c)
     c->tied = true;
 }
 
+/* Every fourth layer has attention, the others the delta rule. */
+static void qwen35(struct decoder_config *c)
+{
+    qwen3(c);
+    c->attention_gate = true;
+    c->delta.attention = (struct layer_pattern){4, 3};
+}
+
 static void bert(struct decoder_config *c)
 {
     biased(c);
@@ -143,6 +151,8 @@ const struct family families[] = {
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", "gptneox", &names_huggingface_neox,
      &names_gguf_fused, false, gptneox},
     {"opt", "opt", "OPTForCausalLM", NULL, &names_huggingface_opt, NULL, false, opt},
+    {"qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", NULL, &names_huggingface_qwen35, NULL, true,
+     qwen35},
     {"bert", "bert", "BertModel", "bert", &names_huggingface_bert, &names_gguf_bert, false, bert},
     {"modernbert", "modernbert", "ModernBertModel", NULL, &names_huggingface_modernbert, NULL,
      false, modernbert},

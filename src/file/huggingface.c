@@ -37,7 +37,8 @@ static enum status find_stored(const struct model *model, const struct parameter
     const struct safetensors_entry *entry = known ? find_entry(model, name, &path) : NULL;
     if (!entry)
         return error_set(error, STATUS_FAILED, "%s: tensor '%s' is missing", path, name);
-    if (entry->rank > 2)
+    bool kernel = stored->group.rule->form == NAME_CHANNELS && entry->rank == 3;
+    if (entry->rank > 2 && !kernel)
         return error_set(error, STATUS_FAILED, "%s: tensor '%s' has %d axes", path, name,
                          entry->rank);
     snprintf(stored->name, sizeof stored->name, "%s", entry->name);
@@ -45,6 +46,10 @@ static enum status find_stored(const struct model *model, const struct parameter
     stored->data = entry->data;
     stored->columns = entry->rank > 0 ? entry->shape[entry->rank - 1] : 1;
     stored->rows = entry->rank > 1 ? entry->shape[0] : 1;
+    if (kernel) { /* as one vector */
+        stored->columns *= entry->shape[0] * entry->shape[1];
+        stored->rows = 1;
+    }
     return STATUS_OK;
 }
 
@@ -238,6 +243,12 @@ static enum status describe_entry(const struct name_group *group, struct safeten
     if (p->rank == 2 && group->rule->form == NAME_TRANSPOSED) {
         entry->shape[0] = p->weight.columns;
         entry->shape[1] = outputs;
+    }
+    if (group->rule->form == NAME_CHANNELS) {
+        entry->rank = 3;
+        entry->shape[0] = group->channels;
+        entry->shape[1] = 1;
+        entry->shape[2] = outputs / group->channels;
     }
     if (entry->data && entry->name)
         return STATUS_OK;

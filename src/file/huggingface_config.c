@@ -153,7 +153,8 @@ static enum status read_rope(const json_t *root, const char *path, struct decode
         c->rope.local_base =
             get_real(root, "rope_local_base_freq",
                      get_real(root, "local_rope_theta", get_real(local, "rope_theta", 10000)));
-    double usual = strcmp(c->family, "gptneox") == 0 ? 0.25 : 1;
+    bool quarter = strcmp(c->family, "gptneox") == 0 || strcmp(c->family, "qwen35") == 0;
+    double usual = quarter ? 0.25 : 1;
     double part =
         get_real(root, "partial_rotary_factor",
                  get_real(root, "rotary_pct", get_real(rope, "partial_rotary_factor", usual)));
@@ -299,6 +300,15 @@ static enum status read_special(const json_t *root, const char *path, struct dec
         c->unrotated = (struct layer_pattern){every, every - 1};
         if (list)
             return read_pattern(list, is_zero, c->layers, path, &c->unrotated, error);
+    } else if (strcmp(c->family, "qwen35") == 0) {
+        const json_t *types = json_object_get(root, "layer_types");
+        c->delta.key_heads = get_int(root, "linear_num_key_heads", 16);
+        c->delta.value_heads = get_int(root, "linear_num_value_heads", 32);
+        c->delta.key_width = get_int(root, "linear_key_head_dim", 128);
+        c->delta.value_width = get_int(root, "linear_value_head_dim", 128);
+        c->delta.kernel = get_int(root, "linear_conv_kernel_dim", 4);
+        if (types)
+            return read_pattern(types, sees_all, c->layers, path, &c->delta.attention, error);
     } else if (strcmp(c->family, "bert") == 0) {
         const char *positions = get_text(root, "position_embedding_type");
         c->token_types = get_int(root, "type_vocab_size", 2);
@@ -586,6 +596,18 @@ static void write_special(json_t *root, const struct decoder_config *c)
     } else if (strcmp(c->family, "gptneox") == 0) {
         json_object_set_new(root, "use_parallel_residual",
                             json_boolean(c->block == MODEL_BLOCK_PARALLEL));
+    } else if (strcmp(c->family, "qwen35") == 0) {
+        json_t *types = json_array();
+        for (int64_t i = 0; i < c->layers; i++)
+            json_array_append_new(
+                types,
+                json_string(decoder_layer_is_delta(c, i) ? "linear_attention" : "full_attention"));
+        json_object_set_new(root, "layer_types", types);
+        set_int(root, "linear_num_key_heads", c->delta.key_heads);
+        set_int(root, "linear_num_value_heads", c->delta.value_heads);
+        set_int(root, "linear_key_head_dim", c->delta.key_width);
+        set_int(root, "linear_value_head_dim", c->delta.value_width);
+        set_int(root, "linear_conv_kernel_dim", c->delta.kernel);
     } else if (strcmp(c->family, "bert") == 0) {
         set_int(root, "type_vocab_size", c->token_types);
     } else if (strcmp(c->family, "modernbert") == 0) {

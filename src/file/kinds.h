@@ -37,10 +37,6 @@ enum status model_bind_all(struct model *model, const char *path, find_stored_fu
 /* A tensor that no parameter uses says that the model computes something that adze would not. */
 enum status model_unused_tensor(const char *path, const char *name, struct error *error);
 
-/* Whether two configurations compute the same. Dropout, which files of most families do not state,
- * is left aside, and so is the family's name. */
-bool model_configs_agree(const struct decoder_config *a, const struct decoder_config *b);
-
 /* Fails when GGUF cannot say this configuration; and its keys. `name` is the model's. */
 enum status gguf_check_config(const struct decoder_config *config, const char *path,
                               struct error *error);

@@ -171,6 +171,14 @@ static bool patterns_agree(const struct layer_pattern *a, const struct layer_pat
     return true;
 }
 
+static bool deltas_agree(const struct decoder_config *a, const struct decoder_config *b)
+{
+    return a->delta.value_heads == 0 ||
+           (a->delta.key_heads == b->delta.key_heads && a->delta.key_width == b->delta.key_width &&
+            a->delta.value_width == b->delta.value_width && a->delta.kernel == b->delta.kernel &&
+            patterns_agree(&a->delta.attention, &b->delta.attention, a->layers));
+}
+
 /* All tables of rotations come out the same. */
 static bool rotations_agree(const struct decoder_config *a, const struct decoder_config *b)
 {
@@ -211,6 +219,9 @@ bool model_configs_agree(const struct decoder_config *a, const struct decoder_co
                  a->experts_used == b->experts_used &&
                  (a->experts == 0 || a->experts_whole == b->experts_whole);
     if (!sizes || !kinds || a->window != b->window)
+        return false;
+    if (a->attention_gate != b->attention_gate || a->delta.value_heads != b->delta.value_heads ||
+        !deltas_agree(a, b))
         return false;
     return patterns_agree(&a->unrotated, &b->unrotated, a->layers) &&
            (a->window == 0 || patterns_agree(&a->global, &b->global, a->layers)) &&

@@ -45,6 +45,8 @@ struct model {
  * in the file's mapping. Free with model_free. */
 enum status model_load(const char *path, bool train, struct model *model, struct error *error);
 void model_free(struct model *model);
+/* Reads every weight; fails at one that is infinite or no number. */
+enum status model_check_finite(const struct model *model, struct error *error);
 
 /* Whether the token ends a text or an answer. */
 bool model_is_end(const struct model *model, int32_t token);
@@ -78,6 +80,10 @@ enum status gguf_read_tokenizer(struct gguf *file, struct tokenizer *tokenizer,
  */
 enum status gguf_put_tokenizer(struct gguf_writer *writer, const struct tokenizer *tokenizer,
                                int64_t vocabulary, struct error *error);
+
+/* Whether two configurations compute the same. Dropout, which files of most families do not state,
+ * is left aside, and so is the family's name. */
+bool model_configs_agree(const struct decoder_config *a, const struct decoder_config *b);
 
 /* The tokenizer alone, of whatever has one: a model folder, a GGUF file, a tokenizer.json, a
  * tokenizer.model. Free with tok_free. */

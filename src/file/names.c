@@ -64,6 +64,7 @@ bool names_find(const struct name_table *table, const struct decoder *decoder,
     if (!group->rule)
         return false;
     stored_name(table, group->rule, layer, expert, group->stored);
+    group->channels = decoder_delta_columns(&decoder->config);
     if (group->rule->form == NAME_STACKED) { /* experts of a kind are declared one after another */
         group->experts = decoder->config.experts;
         group->parts[group->count++] = (struct parameter *)(uintptr_t)(parameter - expert);

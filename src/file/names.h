@@ -18,6 +18,7 @@ enum name_form {
                         neighbors, ours and Hugging Face's pairs j with j + D/2 */
     NAME_BY_HEAD,    /* head by head: the head's part of one parameter, then of the next */
     NAME_LESS_ONE,   /* a norm's weight less 1 */
+    NAME_CHANNELS,   /* a vector (C, K) that is stored as (C, 1, K): a kernel of a convolution */
     NAME_STACKED,    /* those of all experts behind one another, as one tensor of three axes */
 };
 
@@ -37,7 +38,8 @@ struct name_table {
 
 extern const struct name_table names_huggingface_llama, names_huggingface_gemma,
     names_huggingface_phi3, names_huggingface_gpt2, names_huggingface_neox, names_huggingface_opt,
-    names_huggingface_mixtral, names_huggingface_bert, names_huggingface_modernbert;
+    names_huggingface_mixtral, names_huggingface_bert, names_huggingface_modernbert,
+    names_huggingface_qwen35;
 extern const struct name_table names_gguf_llama, names_gguf_plain, names_gguf_fused,
     names_gguf_phi3, names_gguf_bert;
 
@@ -54,6 +56,7 @@ struct name_group {
     int64_t experts;  /* of NAME_STACKED, else 0: then `parts` is the first expert's alone, the
                          others lie behind it, and `index` is the expert */
     int64_t head_width;
+    int64_t channels; /* of NAME_CHANNELS: C */
 };
 
 /* The group of a parameter; false when the table has no place for it. */

@@ -235,3 +235,35 @@ static const struct name_rule huggingface_modernbert_rules[] = {
 
 const struct name_table names_huggingface_modernbert = {"model.layers.%d.",
                                                         huggingface_modernbert_rules, false};
+
+/* Qwen3.5: layers of the delta rule between layers of attention. */
+static const struct name_rule huggingface_qwen35_rules[] = {
+    {"embedding", "model.embed_tokens.weight", NAME_PLAIN},
+    {"final_norm.weight", "model.norm.weight", NAME_LESS_ONE},
+    {"head.weight", "lm_head.weight", NAME_PLAIN},
+    {"*attention_norm.weight", "*input_layernorm.weight", NAME_LESS_ONE},
+    {"*attention.query.weight", "*self_attn.q_proj.weight", NAME_BY_HEAD},
+    {"*attention.gate.weight", "*self_attn.q_proj.weight", NAME_BY_HEAD},
+    {"*attention.key.weight", "*self_attn.k_proj.weight", NAME_PLAIN},
+    {"*attention.value.weight", "*self_attn.v_proj.weight", NAME_PLAIN},
+    {"*attention.query_norm.weight", "*self_attn.q_norm.weight", NAME_LESS_ONE},
+    {"*attention.key_norm.weight", "*self_attn.k_norm.weight", NAME_LESS_ONE},
+    {"*delta.input.weight", "*linear_attn.in_proj_qkv.weight", NAME_PLAIN},
+    {"*delta.gate.weight", "*linear_attn.in_proj_z.weight", NAME_PLAIN},
+    {"*delta.beta.weight", "*linear_attn.in_proj_b.weight", NAME_PLAIN},
+    {"*delta.decay.weight", "*linear_attn.in_proj_a.weight", NAME_PLAIN},
+    {"*delta.kernel", "*linear_attn.conv1d.weight", NAME_CHANNELS},
+    {"*delta.rate", "*linear_attn.A_log", NAME_PLAIN},
+    {"*delta.bias", "*linear_attn.dt_bias", NAME_PLAIN},
+    {"*delta.norm.weight", "*linear_attn.norm.weight", NAME_PLAIN},
+    {"*mlp_norm.weight", "*post_attention_layernorm.weight", NAME_LESS_ONE},
+    {"*mlp.gate.weight", "*mlp.gate_proj.weight", NAME_PLAIN},
+    {"*mlp.up.weight", "*mlp.up_proj.weight", NAME_PLAIN},
+    {"*mlp.down.weight", "*mlp.down_proj.weight", NAME_PLAIN},
+    {"*attention.output.weight", "*self_attn.o_proj.weight", NAME_PLAIN},
+    {"*delta.output.weight", "*linear_attn.out_proj.weight", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_huggingface_qwen35 = {"model.layers.%d.", huggingface_qwen35_rules,
+                                                    false};

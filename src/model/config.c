@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "tensor/attention.h"
+#include "tensor/delta.h"
 
 #define WIDTH_MOST ((int64_t)1 << 17)
 
@@ -60,6 +61,40 @@ bool layer_pattern_has(const struct layer_pattern *pattern, int64_t layer)
 int64_t decoder_layer_window(const struct decoder_config *config, int64_t layer)
 {
     return layer_pattern_has(&config->global, layer) ? 0 : config->window;
+}
+
+bool decoder_layer_is_delta(const struct decoder_config *config, int64_t layer)
+{
+    return config->delta.value_heads > 0 && !layer_pattern_has(&config->delta.attention, layer);
+}
+
+int64_t decoder_attention_layers(const struct decoder_config *config, int64_t before)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < before; i++)
+        count += !decoder_layer_is_delta(config, i);
+    return count;
+}
+
+int64_t decoder_delta_columns(const struct decoder_config *config)
+{
+    const struct delta_config *d = &config->delta;
+    return 2 * d->key_heads * d->key_width + d->value_heads * d->value_width;
+}
+
+/* Of one layer: first the convolution's, then the rule's. */
+static int64_t layer_state_values(const struct decoder_config *config)
+{
+    const struct delta_config *d = &config->delta;
+    return (d->kernel - 1) * decoder_delta_columns(config) +
+           d->value_heads * d->key_width * d->value_width;
+}
+
+int64_t decoder_state_values(const struct decoder_config *config)
+{
+    int64_t attention = decoder_attention_layers(config, config->layers);
+    return config->delta.value_heads > 0 ? (config->layers - attention) * layer_state_values(config)
+                                         : 0;
 }
 
 static enum status check_range(const char *name, const char *what, int64_t value, int64_t least,
@@ -129,8 +164,9 @@ static enum status check_scales(const struct decoder_config *config, const char 
         if (!(scales[i].value >= 0 && scales[i].value <= 1e6))
             return error_set(error, STATUS_FAILED, "%s: %s %g must lie between 0 and 1e6", name,
                              scales[i].what, scales[i].value);
-    const struct layer_pattern *patterns[] = {&config->global, &config->unrotated};
-    for (int i = 0; i < 2; i++)
+    const struct layer_pattern *patterns[] = {&config->global, &config->unrotated,
+                                              &config->delta.attention};
+    for (int i = 0; i < 3; i++)
         if (patterns[i]->every != 0 && !(patterns[i]->every > 0 && patterns[i]->at >= 0 &&
                                          patterns[i]->at < patterns[i]->every))
             return error_set(error, STATUS_FAILED, "%s: every %lld-th layer from %lld on?", name,
@@ -168,6 +204,16 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         if (status != STATUS_OK)
             return status;
     }
+    const struct delta_config *d = &config->delta;
+    if (d->value_heads > 0 &&
+        !(d->key_heads > 0 && d->value_heads <= 1 << 12 && d->value_heads % d->key_heads == 0 &&
+          d->key_width > 0 && d->key_width <= DELTA_WIDTH_MOST && d->value_width > 0 &&
+          d->value_width <= DELTA_WIDTH_MOST && d->kernel > 0 && d->kernel <= 64))
+        return error_set(error, STATUS_FAILED,
+                         "%s: %lld value heads of %lld values over %lld key heads of %lld make no "
+                         "delta rule",
+                         name, (long long)d->value_heads, (long long)d->value_width,
+                         (long long)d->key_heads, (long long)d->key_width);
     if (config->heads % config->kv_heads != 0)
         return error_set(error, STATUS_FAILED,
                          "%s: %lld query heads cannot share %lld key/value heads evenly", name,
@@ -186,28 +232,41 @@ enum status decoder_config_check(const struct decoder_config *config, const char
     return STATUS_OK;
 }
 
+/* Parameters of all mixers: matrices, and the rest. */
+static void count_mixers(const struct decoder_config *config, int64_t *matrices, int64_t *others)
+{
+    const struct delta_config *d = &config->delta;
+    int64_t queries = config->heads * config->head_width;
+    int64_t keys = config->kv_heads * config->head_width, values = d->value_heads * d->value_width;
+    int64_t attention = decoder_attention_layers(config, config->layers);
+    int64_t deltas = config->layers - attention, norms = 0;
+    int64_t gates = (1 + config->attention_gate) * queries;
+    if (config->query_norm == MODEL_QUERY_NORM_HEAD)
+        norms = 2 * config->head_width;
+    else if (config->query_norm == MODEL_QUERY_NORM_WHOLE)
+        norms = queries + keys;
+    *matrices =
+        attention * config->width * ((2 + config->attention_gate) * queries + 2 * keys) +
+        deltas * config->width * (decoder_delta_columns(config) + 2 * values + 2 * d->value_heads);
+    *others =
+        attention * (norms + (config->attention_bias ? gates + 2 * keys : 0) +
+                     (config->output_bias ? config->width : 0)) +
+        deltas * (decoder_delta_columns(config) * d->kernel + 2 * d->value_heads + d->value_width);
+}
+
 struct decoder_size decoder_count(const struct decoder_config *config)
 {
-    int64_t queries = config->heads * config->head_width;
-    int64_t keys = config->kv_heads * config->head_width;
+    int64_t mixing, beside;
+    count_mixers(config, &mixing, &beside);
     int64_t inputs = model_mlp_is_gated(config->mlp) ? 2 : 1;
     int64_t feed = (inputs + 1) * config->width * config->hidden;
     int64_t router = config->experts * config->width;
     int64_t used = config->experts > 0 ? config->experts_used * feed + router : feed;
-    int64_t mixing = config->width * (2 * queries + 2 * keys);
-    int64_t matrices = mixing + used;
-    int64_t stored = mixing + (config->experts > 0 ? config->experts * feed + router : feed);
+    int64_t stored = config->experts > 0 ? config->experts * feed + router : feed;
     int64_t norm = config->width * (config->norm == MODEL_NORM_LAYER ? 2 : 1);
     int64_t single = (config->block != MODEL_BLOCK_POST) + config->embedding_norm; /* norms */
-    int64_t biases = (config->attention_bias ? queries + 2 * keys : 0) +
-                     (config->output_bias ? config->width : 0) +
-                     (config->mlp_bias ? inputs * config->hidden + config->width : 0);
+    int64_t biases = config->mlp_bias ? inputs * config->hidden + config->width : 0;
     int64_t norms = config->block == MODEL_BLOCK_SANDWICH ? 4 : 2;
-    int64_t query_norms = 0;
-    if (config->query_norm == MODEL_QUERY_NORM_HEAD)
-        query_norms = 2 * config->head_width;
-    else if (config->query_norm == MODEL_QUERY_NORM_WHOLE)
-        query_norms = queries + keys;
     int64_t table = config->vocabulary * config->width;
     int64_t positions = config->positions == MODEL_POSITIONS_LEARNED
                             ? (config->context + config->position_offset) * config->width
@@ -215,8 +274,8 @@ struct decoder_size decoder_count(const struct decoder_config *config)
     struct decoder_size size;
     size.embedding =
         table * (config->tied ? 1 : 2) + positions + config->token_types * config->width;
-    size.matrices = config->layers * matrices + table;
-    size.parameters = config->layers * (stored + norms * norm + query_norms + biases) +
+    size.matrices = mixing + config->layers * used + table;
+    size.parameters = mixing + beside + config->layers * (stored + norms * norm + biases) +
                       single * norm - (config->first_bare ? norm : 0) + size.embedding;
     return size;
 }

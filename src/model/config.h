@@ -61,6 +61,14 @@ struct rope_config {
                                    count for sequences longer than the first context */
 };
 
+/* The gated delta rule (tensor/delta.h), which mixes tokens in all layers but some. */
+struct delta_config {
+    int64_t key_heads, value_heads; /* value_heads 0: there is none */
+    int64_t key_width, value_width;
+    int64_t kernel;                 /* tokens that the convolution before it sees */
+    struct layer_pattern attention; /* layers with attention instead */
+};
+
 struct decoder_config {
     char family[16];    /* "llama", "gpt2", ...: how files are laid out (file/families.h) */
     int64_t vocabulary; /* V: rows of the embedding */
@@ -86,6 +94,8 @@ struct decoder_config {
     bool first_bare;     /* the first layer has no norm before its attention: ModernBERT */
     int64_t token_types; /* rows of a table of which the first is added to every token; 0: none */
     enum model_query_norm query_norm;
+    bool attention_gate; /* attention's result is multiplied with the sigmoid of a gate */
+    struct delta_config delta;
     double attention_scale;                 /* of query-key products; 0: 1 / sqrt(head_width) */
     double attention_softcap;               /* c tanh(score / c) instead of the score; 0: off */
     double embedding_scale, residual_scale; /* of embeddings; of each branch. 0: 1 */
@@ -113,6 +123,13 @@ bool model_mlp_is_gated(enum model_mlp mlp);
 bool layer_pattern_has(const struct layer_pattern *pattern, int64_t layer);
 /* How many tokens a query of this layer sees at most; 0: all. */
 int64_t decoder_layer_window(const struct decoder_config *config, int64_t layer);
+/* Whether a layer mixes tokens by the delta rule; and how many layers before it do not. */
+bool decoder_layer_is_delta(const struct decoder_config *config, int64_t layer);
+int64_t decoder_attention_layers(const struct decoder_config *config, int64_t before);
+/* Columns of queries, keys and values of the delta rule. */
+int64_t decoder_delta_columns(const struct decoder_config *config);
+/* Values of a sequence's memory in all layers of the delta rule, convolutions included. */
+int64_t decoder_state_values(const struct decoder_config *config);
 /* Values of a head that are rotated. */
 int64_t decoder_rope_width(const struct decoder_config *config);
 /* Radians per position of each rotated pair (width / 2 of them), in a layer with or without a

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "model/delta_mixer.h"
 #include "model/experts.h"
 #include "tensor/attention.h"
 
@@ -99,15 +100,16 @@ static bool allocate_experts(struct decoder *decoder)
     return experts == 0 || decoder->experts;
 }
 
-static void declare_layer(struct decoder *decoder, int64_t index)
+static void declare_attention(struct decoder *decoder, int64_t index)
 {
     const struct decoder_config *c = &decoder->config;
     struct decoder_layer *layer = &decoder->layers[index];
     int64_t queries = c->heads * c->head_width, keys = c->kv_heads * c->head_width;
-    if (!c->first_bare || index > 0)
-        layer->attention_norm = declare_norm(decoder, index, "attention_norm");
     layer->query =
         declare_linear(decoder, index, "attention.query", queries, c->width, c->attention_bias);
+    if (c->attention_gate)
+        layer->attention_gate =
+            declare_linear(decoder, index, "attention.gate", queries, c->width, c->attention_bias);
     layer->key = declare_linear(decoder, index, "attention.key", keys, c->width, c->attention_bias);
     layer->value =
         declare_linear(decoder, index, "attention.value", keys, c->width, c->attention_bias);
@@ -115,6 +117,45 @@ static void declare_layer(struct decoder *decoder, int64_t index)
         declare_linear(decoder, index, "attention.output", c->width, queries, c->output_bias);
     layer->query_norm = declare_query_norm(decoder, index, "attention.query_norm.weight", c->heads);
     layer->key_norm = declare_query_norm(decoder, index, "attention.key_norm.weight", c->kv_heads);
+}
+
+static struct tensor *declare_vector(struct decoder *decoder, int64_t layer, const char *name,
+                                     int64_t count)
+{
+    return &declare(decoder, layer, name, PARAMETER_BIAS, 1, count)->weight.tensor;
+}
+
+static void declare_delta(struct decoder *decoder, int64_t index)
+{
+    const struct decoder_config *c = &decoder->config;
+    const struct delta_config *d = &c->delta;
+    struct decoder_layer *layer = &decoder->layers[index];
+    int64_t columns = decoder_delta_columns(c), values = d->value_heads * d->value_width;
+    layer->delta_input = declare_linear(decoder, index, "delta.input", columns, c->width, false);
+    layer->delta_gate = declare_linear(decoder, index, "delta.gate", values, c->width, false);
+    layer->delta_beta =
+        declare_linear(decoder, index, "delta.beta", d->value_heads, c->width, false);
+    layer->delta_decay =
+        declare_linear(decoder, index, "delta.decay", d->value_heads, c->width, false);
+    layer->delta_kernel = declare_vector(decoder, index, "delta.kernel", columns * d->kernel);
+    layer->delta_rate = declare_vector(decoder, index, "delta.rate", d->value_heads);
+    layer->delta_bias = declare_vector(decoder, index, "delta.bias", d->value_heads);
+    layer->delta_norm.weight =
+        &declare(decoder, index, "delta.norm.weight", PARAMETER_NORM, 1, d->value_width)
+             ->weight.tensor;
+    layer->output = declare_linear(decoder, index, "delta.output", c->width, values, false);
+}
+
+static void declare_layer(struct decoder *decoder, int64_t index)
+{
+    const struct decoder_config *c = &decoder->config;
+    struct decoder_layer *layer = &decoder->layers[index];
+    if (!c->first_bare || index > 0)
+        layer->attention_norm = declare_norm(decoder, index, "attention_norm");
+    if (decoder_layer_is_delta(c, index))
+        declare_delta(decoder, index);
+    else
+        declare_attention(decoder, index);
     if (c->block == MODEL_BLOCK_SANDWICH)
         layer->attention_after = declare_norm(decoder, index, "attention_after");
     layer->mlp_norm = declare_norm(decoder, index, "mlp_norm");
@@ -140,7 +181,7 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
         decoder_free(decoder);
         return error_no_memory(error, (size_t)config->layers * sizeof *decoder->layers);
     }
-    int64_t capacity = config->layers * (24 + 3 * config->experts) + 8;
+    int64_t capacity = config->layers * (28 + 3 * config->experts) + 8;
     enum status status = parameters_create(&decoder->parameters, (int)capacity, error);
     if (status != STATUS_OK) {
         decoder_free(decoder);
@@ -193,7 +234,7 @@ enum status decoder_create_random(const struct decoder_config *config, uint64_t 
         struct tensor *t = &p->weight.tensor;
         struct random_address address = {seed, RANDOM_INIT, 0, (uint32_t)i};
         double deviation = 0.02;
-        if (ends_with(p->name, "attention.output.weight") || ends_with(p->name, ".down.weight"))
+        if (ends_with(p->name, ".output.weight") || ends_with(p->name, ".down.weight"))
             deviation /= sqrt(2.0 * (double)config->layers);
         if (p->kind == PARAMETER_NORM)
             for (int64_t j = 0; j < tensor_count(t); j++)
@@ -221,6 +262,7 @@ struct layer_context {
     struct attention_shape shape;
     const int32_t *positions;
     enum decoder_rotation rotation;
+    const struct decoder_batch *batch;
     struct kv_cache *cache; /* of a step; NULL while training */
     const struct decoder_run *runs;
     int64_t run_count;
@@ -379,18 +421,25 @@ static struct tensor *attend(struct decoder *decoder, struct tape *tape, int64_t
 {
     struct decoder_layer *layer = &decoder->layers[index];
     const struct decoder_config *c = &decoder->config;
-    const struct linear *const inputs[] = {&layer->query, &layer->key, &layer->value};
-    struct tensor *made[3], *q, *k, *v;
-    if (!op_linear_group(tape, normed, inputs, 3, made))
+    const struct linear *const inputs[] = {&layer->query, &layer->key, &layer->value,
+                                           &layer->attention_gate};
+    struct tensor *made[4], *q, *k, *v;
+    if (decoder_layer_is_delta(c, index))
+        return delta_mix(decoder, tape, index, context->batch, context->runs, context->run_count,
+                         normed);
+    if (!op_linear_group(tape, normed, inputs, c->attention_gate ? 4 : 3, made))
         return NULL;
     q = place_heads(decoder, tape, index, context, c->heads, &layer->query_norm, made[0]);
     k = place_heads(decoder, tape, index, context, c->kv_heads, &layer->key_norm, made[1]);
     v = made[2];
     struct attention_shape shape = context->shape;
     shape.window = decoder_layer_window(c, index);
+    struct tensor *mixed;
     if (context->cache)
-        return attend_pages(tape, context, index, &shape, q, k, v);
-    return op_attention(tape, q, k, v, &shape);
+        mixed = attend_pages(tape, context, decoder_attention_layers(c, index), &shape, q, k, v);
+    else
+        mixed = op_attention(tape, q, k, v, &shape);
+    return c->attention_gate && mixed ? op_gated(tape, ACTIVATION_SIGMOID, made[3], mixed) : mixed;
 }
 
 enum activation decoder_activation(enum model_mlp mlp)
@@ -513,12 +562,32 @@ static struct attention_shape base_shape(const struct decoder *decoder,
     };
 }
 
+/* A layer as a function of its input. */
+struct layer_call {
+    struct decoder *decoder;
+    int64_t index;
+    struct layer_context context;
+};
+
+static struct tensor *call_layer(void *context, struct tape *tape, struct tensor *x)
+{
+    const struct layer_call *call = context;
+    return pass_layer(call->decoder, tape, call->index, &call->context, x);
+}
+
 /* One layer. When nobody will ask for what lies inside it, its memory is handed back, and the new
  * stream takes the old one's place. */
 static struct tensor *run_layer(struct decoder *decoder, struct tape *tape, int64_t index,
                                 const struct layer_context *context, struct tensor *x)
 {
     bool keeps = tape->recording || tape->forward_mode;
+    if (decoder->checkpoints && tape->recording && !tape->forward_mode) {
+        struct layer_call *call = tape_alloc(tape, sizeof *call);
+        if (!call)
+            return NULL;
+        *call = (struct layer_call){decoder, index, *context};
+        return tape_checkpoint(tape, call_layer, call, x);
+    }
     struct arena_mark mark = arena_save(&tape->activations);
     struct tensor *y = pass_layer(decoder, tape, index, context, x);
     if (!y || keeps)
@@ -531,7 +600,7 @@ static struct tensor *run_layer(struct decoder *decoder, struct tape *tape, int6
 struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch)
 {
-    struct layer_context context = {.shape = base_shape(decoder, batch)};
+    struct layer_context context = {.shape = base_shape(decoder, batch), .batch = batch};
     int64_t most;
     context.positions = fill_positions(tape, decoder, batch, 0, &most);
     if (!context.positions ||
@@ -596,6 +665,7 @@ static struct tensor *step_hidden(struct decoder *decoder, struct tape *tape,
     struct decoder_batch batch = {
         .batch = 1, .length = rows, .tokens = tokens, .positions = positions};
     context->shape = base_shape(decoder, &batch);
+    context->batch = &batch;
     int64_t most, longest = 0;
     for (int64_t i = 0; i < context->run_count; i++)
         longest = context->runs[i].beyond ? INT64_MAX : longest;

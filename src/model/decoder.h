@@ -23,6 +23,11 @@ struct decoder_layer {
     struct linear query, key, value, output;
     struct decoder_norm query_norm, key_norm;
     struct linear gate, up, down;
+    struct linear attention_gate;
+    /* Of the delta rule, which such layers have instead of query, key and value. */
+    struct linear delta_input, delta_gate, delta_beta, delta_decay;
+    struct tensor *delta_kernel, *delta_rate, *delta_bias;
+    struct decoder_norm delta_norm;
     struct linear router; /* of a mixture of experts, which has these instead */
     struct linear *expert_gates, *expert_ups, *expert_downs;
 };
@@ -43,6 +48,7 @@ struct decoder {
     struct logit_head head; /* shares the embedding's weight when tied */
     struct rope_table rope[ROTATIONS];
     float *rope_values[ROTATIONS]; /* backing of the tables */
+    bool checkpoints; /* training keeps each layer's input only, and computes the rest again */
 };
 
 /* Builds the structure with parameters declared but without values. */
@@ -92,9 +98,19 @@ enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_c
 /* The function inside a feed-forward layer. */
 enum activation decoder_activation(enum model_mlp mlp);
 
-/* Bytes that a training step on (batch, length) keeps at its peak: activations and gradients on
- * the tape, beside parameters (values, gradients, optimizer state). */
-int64_t decoder_activation_bytes(const struct decoder_config *config, int64_t batch,
-                                 int64_t length);
+/* How a training step works, for what it keeps. */
+struct decoder_work {
+    int64_t batch, length;
+    bool checkpoints;     /* as in struct decoder */
+    int64_t adapter_rank; /* 0: the model itself is trained */
+    uint32_t targets;     /* of the adapters; bits as in model/adapters.h */
+    bool adapter_dropout;
+    double learned; /* part of the tokens that has a loss; 0: all */
+};
+
+/* Bytes that a training step keeps at its peak: activations and gradients on the tape, beside
+ * parameters (values, gradients, optimizer state). */
+int64_t decoder_activation_bytes(const struct decoder_config *config,
+                                 const struct decoder_work *work);
 
 #endif

@@ -23,7 +23,7 @@ size_t kv_part_bytes(enum kv_format format, int64_t heads, int64_t width)
 
 size_t kv_token_bytes(const struct decoder_config *config, enum kv_format format)
 {
-    return 2 * (size_t)config->layers *
+    return 2 * (size_t)decoder_attention_layers(config, config->layers) *
            kv_part_bytes(format, config->kv_heads, config->head_width) / KV_PAGE;
 }
 
@@ -36,7 +36,8 @@ enum status kv_cache_create(const struct decoder_config *config, enum kv_format 
                             int64_t tokens, struct kv_cache *cache, struct error *error)
 {
     *cache = (struct kv_cache){.format = format,
-                               .layers = config->layers,
+                               .layers = decoder_attention_layers(config, config->layers),
+                               .state_values = decoder_state_values(config),
                                .heads = config->kv_heads,
                                .width = config->head_width,
                                .pages = kv_pages_for(tokens)};
@@ -124,6 +125,11 @@ enum status kv_sequence_reserve(struct kv_cache *cache, struct kv_sequence *sequ
             "the key/value cache is full: %lld of %lld pages are free, %lld are needed",
             (long long)cache->free_count, (long long)cache->pages, (long long)(more + shared));
     enum status status = grow_list(sequence, sequence->page_count + more, error);
+    if (status == STATUS_OK && cache->state_values > 0 && !sequence->state) {
+        sequence->state = calloc((size_t)cache->state_values, sizeof *sequence->state);
+        if (!sequence->state)
+            status = error_no_memory(error, (size_t)cache->state_values * sizeof(float));
+    }
     if (status != STATUS_OK)
         return status;
     if (shared) {
@@ -156,6 +162,10 @@ void kv_sequence_truncate(struct kv_cache *cache, struct kv_sequence *sequence, 
     while (sequence->page_count > pages)
         kv_page_release(cache, sequence->pages[--sequence->page_count]);
     sequence->length = length;
+    if (length == 0) {
+        free(sequence->state);
+        sequence->state = NULL;
+    }
 }
 
 void kv_sequence_clear(struct kv_cache *cache, struct kv_sequence *sequence)

@@ -21,7 +21,8 @@ enum kv_format { KV_F16, KV_F32, KV_Q8_0 };
 
 struct kv_cache {
     enum kv_format format;
-    int64_t layers, heads, width; /* key/value heads and their width D */
+    int64_t layers, heads, width; /* those with attention; key/value heads and their width D */
+    int64_t state_values;         /* that a sequence has beside its pages: of the delta rule */
     int64_t pages;
     size_t part_bytes;   /* keys, or values, of one page in one layer */
     unsigned char *data; /* (pages, layers, 2, part_bytes); memory is taken when touched */
@@ -35,6 +36,7 @@ struct kv_sequence {
     int32_t *pages;
     int64_t page_count, page_room;
     int64_t length; /* tokens whose keys and values are there */
+    float *state;   /* of the layers of the delta rule; it cannot be cut, forked or shared */
 };
 
 /* Room for `tokens` tokens in all; in whole pages. Free with kv_cache_free. */
@@ -53,7 +55,8 @@ enum status kv_sequence_reserve(struct kv_cache *cache, struct kv_sequence *sequ
 /* Makes `to`, which is empty, a sequence that begins with the first `length` tokens of `from`. */
 enum status kv_sequence_fork(struct kv_cache *cache, const struct kv_sequence *from, int64_t length,
                              struct kv_sequence *to, struct error *error);
-/* Shortens the sequence and gives back the pages that it no longer needs. */
+/* Shortens the sequence and gives back the pages that it no longer needs. With a state it may only
+ * be cut to nothing. */
 void kv_sequence_truncate(struct kv_cache *cache, struct kv_sequence *sequence, int64_t length);
 void kv_sequence_clear(struct kv_cache *cache, struct kv_sequence *sequence);
 

@@ -9,7 +9,7 @@
 
 enum status training_checkpoint(const struct training *t, struct error *error)
 {
-    const struct parameters *p = &t->model->decoder.parameters;
+    const struct parameters *p = t->parameters;
     struct safetensors_entry entries[3] = {
         {.name = "values",
          .format = &weight_f32,
@@ -107,7 +107,7 @@ enum status training_checkpoint_fits(const char *path, const char *settings, str
 
 static enum status restore(struct training *t, const struct safetensors *file, struct error *error)
 {
-    struct parameters *p = &t->model->decoder.parameters;
+    struct parameters *p = t->parameters;
     enum status status = check_format(file, error);
     if (status == STATUS_OK && t->options.settings &&
         strcmp(text_of(file, "settings"), t->options.settings) != 0) {

@@ -75,6 +75,8 @@ enum status engine_create(struct model *model, struct compute *compute,
     o->chunk = o->chunk > 0 ? o->chunk : CHUNK_USUAL;
     if (o->cache_tokens == 0)
         o->cache_tokens = o->slots > CACHE_MOST / o->context ? CACHE_MOST : o->slots * o->context;
+    if (decoder_state_values(c) > 0)
+        o->share_prefixes = false; /* pages alone are no beginning then */
     tape_init(&e->tape, compute);
     size_t slots = (size_t)o->slots;
     e->slots = calloc(slots, sizeof(struct engine_job *));

@@ -106,6 +106,10 @@ enum status prepare_tokenizer(const struct prepare_job *job, int32_t vocabulary,
 
 struct encoding {
     const struct tokenizer *tokenizer;
+    const struct examples *examples;
+    struct example_stretches *stretches; /* one a document of the batch */
+    bool strict;
+    struct prepare_result *result;
     struct tok_scratch *scratches; /* one a thread */
     const struct document *documents;
     struct tok_ids *ids; /* one a document of the batch */
@@ -113,6 +117,26 @@ struct encoding {
     enum status *statuses;
     struct error *errors;
 };
+
+static void encode_examples(void *context, int64_t begin, int64_t end, int thread)
+{
+    struct encoding *e = context;
+    for (int64_t i = begin; i < end; i++) {
+        struct error *error = &e->errors[thread], cause = {0};
+        e->ids[i].count = e->stretches[i].count = 0;
+        enum status status = example_encode(e->examples, &e->scratches[thread], &e->documents[i],
+                                            &e->ids[i], &e->stretches[i], &cause);
+        if (status == STATUS_FAILED) { /* this record is none */
+            e->stretches[i].count = 0;
+            status = e->strict ? status : STATUS_OK;
+        }
+        if (status != STATUS_OK) {
+            e->statuses[thread] = status;
+            error_set(error, status, "record %lld: %s", (long long)e->documents[i].index + 1,
+                      cause.message);
+        }
+    }
+}
 
 static void encode_documents(void *context, int64_t begin, int64_t end, int thread)
 {
@@ -138,9 +162,14 @@ static enum status encode_batch(struct encoding *e, struct thread_pool *threads,
             return error_no_memory(error, (size_t)count * sizeof *grown);
         memset(grown + e->capacity, 0, (size_t)(count - e->capacity) * sizeof *grown);
         e->ids = grown;
+        struct example_stretches *more = realloc(e->stretches, (size_t)count * sizeof *more);
+        if (!more)
+            return error_no_memory(error, (size_t)count * sizeof *more);
+        memset(more + e->capacity, 0, (size_t)(count - e->capacity) * sizeof *more);
+        e->stretches = more;
         e->capacity = count;
     }
-    thread_pool_for(threads, count, 4, encode_documents, e);
+    thread_pool_for(threads, count, 4, e->examples ? encode_examples : encode_documents, e);
     for (int i = 0; i < thread_pool_size(threads); i++)
         if (e->statuses[i] != STATUS_OK) {
             if (error)
@@ -150,15 +179,38 @@ static enum status encode_batch(struct encoding *e, struct thread_pool *threads,
     return STATUS_OK;
 }
 
-static enum status write_batch(const struct encoding *e, int64_t count,
-                               struct shard_writer writers[2], double held_share, uint64_t seed,
-                               struct error *error)
+/* What is wrong with a record that gave no example: told once more, for the first. */
+static void note_bad(struct encoding *e, const struct document *document)
+{
+    struct tok_ids ids = {0};
+    struct example_stretches stretches = {0};
+    struct error cause = {.message = "nothing to learn"};
+    if (e->result->bad_examples++ > 0)
+        return;
+    example_encode(e->examples, &e->scratches[0], document, &ids, &stretches, &cause);
+    snprintf(e->result->first_bad, sizeof e->result->first_bad, "record %lld: %.200s",
+             (long long)document->index + 1, cause.message);
+    tok_ids_free(&ids);
+    free(stretches.items);
+}
+
+static enum status write_batch(struct encoding *e, int64_t count, struct shard_writer writers[2],
+                               double held_share, uint64_t seed, struct error *error)
 {
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < count && status == STATUS_OK; i++) {
         const struct document *d = &e->documents[i];
         bool held = held_share > 0 &&
                     document_held_out(document_hash(d->text, d->length), held_share, seed);
+        if (e->examples && e->stretches[i].count == 0) {
+            note_bad(e, d);
+            continue;
+        }
+        for (int64_t j = 0; e->examples && j < e->stretches[i].count && status == STATUS_OK; j++)
+            status = shard_writer_stretch(&writers[held], e->stretches[i].items[2 * j],
+                                          e->stretches[i].items[2 * j + 1], error);
+        if (status != STATUS_OK)
+            break;
         status = shard_writer_add(&writers[held], e->ids[i].items, e->ids[i].count,
                                   (int64_t)d->length, error);
     }
@@ -195,6 +247,9 @@ enum status prepare_shards(const struct prepare_job *job, const struct tokenizer
     *result = (struct prepare_result){0};
     size_t threads = (size_t)thread_pool_size(job->threads);
     struct encoding e = {.tokenizer = tokenizer,
+                         .examples = job->examples,
+                         .strict = job->corpus.strict,
+                         .result = result,
                          .scratches = calloc(threads, sizeof *e.scratches),
                          .statuses = calloc(threads, sizeof *e.statuses),
                          .errors = calloc(threads, sizeof *e.errors)};
@@ -221,6 +276,9 @@ enum status prepare_shards(const struct prepare_job *job, const struct tokenizer
         tok_scratch_free(&e.scratches[i]);
     for (int64_t i = 0; i < e.capacity; i++)
         tok_ids_free(&e.ids[i]);
+    for (int64_t i = 0; i < e.capacity; i++)
+        free(e.stretches[i].items);
+    free(e.stretches);
     free(e.ids);
     free(e.scratches);
     free(e.statuses);

@@ -3,12 +3,14 @@
 #define RUN_PREPARE_H
 
 #include "data/corpus.h"
+#include "run/examples.h"
 #include "text/tokenizer_train.h"
 
 struct prepare_job {
     const char *const *paths;
     int64_t path_count;
-    struct corpus_options corpus;
+    struct corpus_options corpus;    /* with examples, its field must be "" */
+    const struct examples *examples; /* NULL: documents are texts to learn as a whole */
     struct thread_pool *threads;
     void (*progress)(void *context, const char *what, double done);
     void *context;
@@ -17,6 +19,8 @@ struct prepare_job {
 struct prepare_result {
     struct corpus_counts counts;
     int64_t tokens, held_tokens; /* ids written to the first and to the second shard */
+    int64_t bad_examples;        /* records that were skipped because they are no examples */
+    char first_bad[256];         /* what was wrong with the first of them */
 };
 
 /* Counts words on all threads and learns merges; the end-of-text token is "<|endoftext|>". */

@@ -399,10 +399,38 @@ static void write_sources(struct page *p)
     buffer_add_text(&p->out, ".</p>\n");
 }
 
+/* A base that was tuned: before and after, on the domain and elsewhere. */
+static void write_texts(struct page *p)
+{
+    const json_t *texts = json_object_get(p->result, "texts");
+    buffer_add_text(&p->out, "<h2>Before and after tuning</h2>\n<table><tr><th>held-out text</th>"
+                             "<th>bits per byte before</th><th>after</th><th>change</th></tr>\n");
+    for (size_t i = 0; i < json_array_size(texts); i++) {
+        const json_t *t = json_array_get(texts, i);
+        double before = real_of(t, "before"), after = real_of(t, "after");
+        const char *name = text_of(t, "name");
+        char figure[128];
+        buffer_add_text(&p->out, "<tr><td>");
+        escaped(p, name);
+        buffer_add_text(&p->out, "</td>");
+        snprintf(figure, sizeof figure, "text.%.60s.before", name);
+        cell(p, figure, "%.4f", before);
+        snprintf(figure, sizeof figure, "text.%.60s.after", name);
+        cell(p, figure, "%.4f", after);
+        snprintf(figure, sizeof figure, "text.%.60s.change_percent", name);
+        cell(p, figure, "%+.1f %%", 100 * (after / before - 1));
+        buffer_add_text(&p->out, "</tr>\n");
+    }
+    buffer_add_text(&p->out, "</table>\n<p class=\"soft\">Less is better. What rises on other text "
+                             "was lost by tuning. The model after is model.gguf, as it is "
+                             "shipped.</p>\n");
+}
+
 static void write_page(struct page *p)
 {
     struct cpu cpu = cpu_detect();
-    bool adapted = json_object_get(p->result, "trials") != NULL;
+    bool tuned = json_object_get(p->result, "texts") != NULL;
+    bool adapted = tuned || json_object_get(p->result, "trials") != NULL;
     json_t *runs = json_array();
     buffer_printf(
         &p->out,
@@ -422,7 +450,11 @@ static void write_page(struct page *p)
                   "<p class=\"soft\">Run %.0f, started %.10s %.5s UTC, on %s (%s), %d cores.</p>\n",
                   real_of(p->run, "id"), started, strlen(started) > 11 ? started + 11 : "",
                   cpu.name, cpu_describe(&cpu), thread_cores());
-    if (adapted) {
+    if (tuned) {
+        write_texts(p);
+        write_final_curve(p, runs);
+        write_samples(p);
+    } else if (adapted) {
         write_cards(p);
         write_selection(p);
         write_curves(p, runs);

@@ -31,7 +31,9 @@ static int64_t micro_rows(const struct training_options *o)
 int64_t training_memory(const struct decoder_config *config, const struct training_options *options,
                         int threads)
 {
-    int64_t values = decoder_count(config).parameters;
+    bool whole = options->adapters.rank == 0;
+    int64_t values =
+        whole ? decoder_count(config).parameters : adapters_values(&options->adapters, config);
     int64_t state =
         values * (int64_t)sizeof(float) + optimizer_bytes(options->optimizer.kind, values);
     int64_t widest = config->vocabulary > config->hidden ? config->vocabulary : config->hidden;
@@ -39,13 +41,19 @@ int64_t training_memory(const struct decoder_config *config, const struct traini
     panels = panels < (int64_t)GEMM_PANEL_BYTES ? panels : (int64_t)GEMM_PANEL_BYTES;
     int64_t scratch = panels + threads * (int64_t)COMPUTE_SCRATCH_BYTES / 2;
     int64_t rows = options->batch * options->window * 20;
-    return state + scratch + rows +
-           decoder_activation_bytes(config, micro_rows(options), options->window);
+    struct decoder_work work = {.batch = micro_rows(options),
+                                .length = options->window,
+                                .checkpoints = options->checkpoints,
+                                .learned = options->learned,
+                                .adapter_rank = options->adapters.rank,
+                                .targets = options->adapters.targets,
+                                .adapter_dropout = options->adapters.dropout > 0};
+    return state + scratch + rows + decoder_activation_bytes(config, &work);
 }
 
 static enum status create_optimizer(struct training *t, struct error *error)
 {
-    const struct parameters *p = &t->model->decoder.parameters;
+    const struct parameters *p = t->parameters;
     struct optimizer_span *spans = malloc((size_t)(p->count + 1) * sizeof *spans);
     if (!spans)
         return error_no_memory(error, (size_t)p->count * sizeof *spans);
@@ -71,11 +79,14 @@ enum status training_create(struct training *t, struct error *error)
         malloc((size_t)count * 4), malloc((size_t)count * 4),
     };
     enum status status = STATUS_OK;
+    if (!t->parameters)
+        t->parameters = &t->model->decoder.parameters;
+    t->model->decoder.checkpoints = t->options.checkpoints;
     if (!t->rows.tokens || !t->rows.targets || !t->rows.positions || !t->rows.segment_start ||
         !t->rows.weights)
         status = error_no_memory(error, (size_t)count * 20);
     if (status == STATUS_OK)
-        status = parameters_train(&t->model->decoder.parameters, error);
+        status = parameters_train(t->parameters, error);
     if (status == STATUS_OK)
         status = create_optimizer(t, error);
     t->step = t->total_steps = 0;
@@ -139,14 +150,14 @@ static enum status step_gradients(struct training *t, double *loss, double *norm
     if (status == STATUS_OK)
         status = training_gradients(t, loss, error);
     if (status == STATUS_OK)
-        *norm = optimizer_norm(&t->optimizer, t->compute, t->model->decoder.parameters.gradients);
+        *norm = optimizer_norm(&t->optimizer, t->compute, t->parameters->gradients);
     return status;
 }
 
 /* Steps that fit the minutes: some are run and forgotten, all but the first timed. */
 static enum status plan_minutes(struct training *t, struct error *error)
 {
-    struct parameters *p = &t->model->decoder.parameters;
+    struct parameters *p = t->parameters;
     double start = now(), mark = start, budget = t->options.minutes * 60, loss, norm;
     int64_t timed = -1;
     enum status status = STATUS_OK;
@@ -212,7 +223,7 @@ static enum status one_step(struct training *t, double *smoothed, struct error *
         return status;
     if (!isfinite(loss) || !isfinite(norm))
         return diverged(t, loss, rate, error);
-    struct parameters *p = &t->model->decoder.parameters;
+    struct parameters *p = t->parameters;
     optimizer_step(&t->optimizer, t->compute, rate, norm, p->gradients, p->values);
     t->step++;
     t->steps_here++;

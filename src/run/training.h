@@ -9,6 +9,7 @@
 
 #include "data/mixture.h"
 #include "file/model.h"
+#include "model/adapters.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "run/evaluate.h"
@@ -27,8 +28,11 @@ struct training_options {
     int64_t evaluate_every;    /* steps; 0: only at the end */
     int64_t evaluate_tokens;   /* of held-out text at a time; 0: all */
     double checkpoint_seconds; /* between checkpoints */
-    const char *settings;      /* JSON of everything that shapes the result: must be the same on
-                                  resuming */
+    bool checkpoints;          /* of layers: only their inputs are kept, the rest is made again */
+    double learned; /* part of the tokens that has a loss, for the estimate of memory; 0: all */
+    struct adapter_settings adapters; /* rank 0: the model itself is trained */
+    const char *settings; /* JSON of everything that shapes the result: must be the same on
+                             resuming */
 };
 
 /* What is told after every step. */
@@ -42,6 +46,7 @@ struct training_report {
 
 struct training {
     struct model *model;
+    struct parameters *parameters; /* what is trained; NULL: the model's own. Allocated, f32 */
     struct compute *compute;
     struct mixture *mixture;
     const struct shard *held_out; /* evaluated together */
@@ -63,8 +68,8 @@ struct training {
     int64_t steps_here;
 };
 
-/* Bytes that training will need at its peak, beside what the process holds with the model's values in
- * memory. */
+/* Bytes that training will need at its peak, beside what the process holds with the model's values
+ * in memory. */
 int64_t training_memory(const struct decoder_config *config, const struct training_options *options,
                         int threads);
 

@@ -188,6 +188,22 @@ void tape_hand_over(struct tape *tape, struct tensor *from, struct tensor *to)
     tape->compute->kernels->axpy(tensor_count(to), 1.0f, from->gradient, to->gradient);
 }
 
+/* Runs the nodes behind `until`, the last first. */
+static void walk_back(struct tape *tape, const struct tape_node *until)
+{
+    while (tape->last != until) {
+        struct tape_node *node = tape->last;
+        struct tensor *output = node->output;
+        tape->last = node->previous;
+        if (output->gradient && tape->status == STATUS_OK)
+            node->backward(tape, node);
+        if (output->gradient && !output->parameter) {
+            tape_give(tape, output->gradient, gradient_bytes(output));
+            output->gradient = NULL;
+        }
+    }
+}
+
 void tape_backward(struct tape *tape, struct tensor *loss)
 {
     if (tape->status != STATUS_OK || !loss)
@@ -197,14 +213,56 @@ void tape_backward(struct tape *tape, struct tensor *loss)
     if (!seed)
         return;
     *seed = 1.0f;
-    for (struct tape_node *node = tape->last; node; node = node->previous) {
-        struct tensor *output = node->output;
-        if (output->gradient && tape->status == STATUS_OK)
-            node->backward(tape, node);
-        if (output->gradient && !output->parameter) {
-            tape_give(tape, output->gradient, gradient_bytes(output));
-            output->gradient = NULL;
-        }
+    walk_back(tape, NULL);
+}
+
+struct checkpoint_node {
+    struct tape_node node;
+    tape_function *function;
+    void *context;
+    struct tensor *x;
+    uint32_t ops; /* where the function's dropout began to count */
+};
+
+static void checkpoint_back(struct tape *tape, struct tape_node *node)
+{
+    struct checkpoint_node *n = (struct checkpoint_node *)node;
+    const struct tape_node *until = tape->last;
+    struct arena_mark mark = arena_save(&tape->activations);
+    uint32_t ops = tape->ops;
+    tape->ops = n->ops;
+    struct tensor *again = n->function(n->context, tape, n->x);
+    tape->ops = ops;
+    if (again && again->trains) {
+        again->gradient = node->output->gradient;
+        node->output->gradient = NULL;
+        walk_back(tape, until);
     }
-    tape->last = NULL;
+    arena_rewind(&tape->activations, mark);
+}
+
+struct tensor *tape_checkpoint(struct tape *tape, tape_function *function, void *context,
+                               struct tensor *x)
+{
+    bool recording = tape->recording;
+    struct tensor *y = x ? tape_tensor_like(tape, x) : NULL;
+    struct checkpoint_node *n = NULL;
+    if (y && recording)
+        n = tape_push(tape, sizeof *n, y, checkpoint_back);
+    if (!y || (recording && !n))
+        return NULL;
+    if (n) {
+        n->function = function;
+        n->context = context;
+        n->x = x;
+        n->ops = tape->ops;
+    }
+    struct arena_mark mark = arena_save(&tape->activations);
+    tape->recording = false;
+    const struct tensor *made = function(context, tape, x);
+    tape->recording = recording;
+    if (made)
+        memcpy(y->data, made->data, (size_t)tensor_count(y) * sizeof *y->data);
+    arena_rewind(&tape->activations, mark);
+    return made ? y : NULL;
 }

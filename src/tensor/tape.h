@@ -61,6 +61,15 @@ enum status tape_check(const struct tape *tape, struct error *error);
  * added to those of parameters (tensors with `parameter` set). */
 void tape_backward(struct tape *tape, struct tensor *loss);
 
+/* A part of a network as a function from its input to its output, of equal shapes. */
+typedef struct tensor *tape_function(void *context, struct tape *tape, struct tensor *x);
+
+/* function(x), of whose inside nothing is kept: backward computes it again (Chen et al. 2016), with
+ * the same bits. `context` must live until then. Without recording it is merely a function whose
+ * memory is handed back. */
+struct tensor *tape_checkpoint(struct tape *tape, tape_function *function, void *context,
+                               struct tensor *x);
+
 /* For op writers. */
 
 /* A new activation of the given shape (outermost first), uninitialized; NULL on failure. */

@@ -1,17 +1,18 @@
 /* Softmax cross-entropy fused with the output projection; see weight/ops.h. A chunk of rows has
- * its logits made, turned into loss and gradient in place, and used up at once. */
+ * its logits made, turned into loss and gradient in place, and used up at once. Rows that do not
+ * count have no logits: the others are first copied together. */
 #include <math.h>
 #include <string.h>
 
 #include "weight/ops.h"
 
-#define LOGIT_VALUES ((int64_t)8 << 20) /* logits that exist at a time */
 #define SLOPE_VALUES 1024
 
 struct chunk_job {
     const struct compute *compute;
     const struct loss_target *target;
     const struct logit_head *head;
+    const int64_t *chosen; /* rows that count, of the chunk; NULL: they lie side by side */
     int64_t begin, vocabulary;
     float *logits;
     const float *tangents;   /* of the logits, or NULL */
@@ -46,16 +47,10 @@ static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
     const struct chunk_job *job = context;
     const struct row_kernels *kernels = job->compute->kernels;
     for (int64_t i = begin; i < end; i++) {
-        int64_t row = job->begin + i;
+        int64_t row = job->chosen ? job->chosen[i] : job->begin + i;
         float *logits = job->logits + i * job->vocabulary;
         float weight = job->target->weights ? job->target->weights[row] : 1.0f;
-        job->losses[i] = job->slopes[i] = 0;
-        if (job->target->losses)
-            job->target->losses[row] = 0;
-        if (weight == 0) {
-            memset(logits, 0, (size_t)job->vocabulary * sizeof *logits);
-            continue;
-        }
+        job->slopes[i] = 0;
         logit_finish(job->compute, job->head, logits);
         int32_t id = job->target->ids[row];
         float log_sum = kernels->log_sum_exp(job->vocabulary, logits);
@@ -128,54 +123,123 @@ struct loss_sums {
     double loss, slope;
 };
 
-static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct logit_head *head,
-                       const struct loss_target *target, bool records, bool carries,
-                       struct loss_sums *sums)
+/* What the work on all chunks needs. */
+struct chunks {
+    struct chunk_job job;
+    int64_t most;    /* rows of a chunk */
+    int64_t *chosen; /* (count) rows that count; NULL: all do */
+    int64_t count;
+    float *gathered, *changes; /* (most, C): rows of hidden, and their gradient */
+    float *tangents, *hidden_tangents;
+    bool records, carries;
+};
+
+int64_t cross_entropy_chunk(int64_t rows, int64_t vocabulary)
 {
-    const struct linear *linear = &head->linear;
+    const int64_t values = (int64_t)32 << 20; /* logits that exist at a time */
+    int64_t most = 64;
+    while (most < rows && 2 * most * vocabulary <= values)
+        most *= 2;
+    return most;
+}
+
+/* Which rows count. */
+static bool choose_rows(struct tape *tape, const struct loss_target *target, int64_t rows,
+                        struct chunks *c)
+{
+    c->count = rows;
+    if (target->losses)
+        memset(target->losses, 0, (size_t)rows * sizeof *target->losses);
+    for (int64_t i = 0; target->weights && i < rows; i++)
+        c->count -= target->weights[i] == 0;
+    if (c->count == rows)
+        return true;
+    int64_t at = 0;
+    c->chosen = tape_alloc(tape, (size_t)(c->count + 1) * sizeof *c->chosen);
+    for (int64_t i = 0; c->chosen && i < rows; i++)
+        if (target->weights[i] != 0)
+            c->chosen[at++] = i;
+    return c->chosen != NULL;
+}
+
+static const float *gather_rows(const int64_t *chosen, int64_t count, int64_t columns,
+                                const float *from, float *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        memcpy(to + i * columns, from + chosen[i] * columns, (size_t)columns * sizeof *to);
+    return to;
+}
+
+/* Loss of the chosen rows [begin, begin + count) and their gradients. */
+static void run_chunk(struct tape *tape, struct chunks *c, struct tensor *hidden, int64_t begin,
+                      int64_t count, float *gradient, bool hidden_add)
+{
+    struct chunk_job *job = &c->job;
+    const struct linear *linear = &job->head->linear;
+    int64_t columns = tensor_columns(hidden);
+    const float *x = hidden->data + begin * columns;
+    const float *x_tangent = hidden->tangent ? hidden->tangent + begin * columns : NULL;
+    job->begin = begin;
+    job->chosen = c->chosen ? c->chosen + begin : NULL;
+    if (c->chosen)
+        x = gather_rows(job->chosen, count, columns, hidden->data, c->gathered);
+    if (c->chosen && x_tangent)
+        x_tangent = gather_rows(job->chosen, count, columns, hidden->tangent, c->hidden_tangents);
+    linear_rows(tape->compute, x, count, linear, job->logits);
+    if (c->carries)
+        linear_tangent(tape->compute, x, x_tangent, count, linear, NULL, c->tangents);
+    job->tangents = c->tangents;
+    thread_pool_for(tape->compute->pool, count, 4, chunk_rows, job);
+    if (!c->records)
+        return;
+    float *to = gradient && c->chosen ? c->changes : gradient ? gradient + begin * columns : NULL;
+    chunk_back(tape, linear, job->logits, x, count, to, !c->chosen && hidden_add);
+    for (int64_t i = 0; to && c->chosen && i < count; i++)
+        tape->compute->kernels->axpy(columns, 1.0f, to + i * columns,
+                                     gradient + job->chosen[i] * columns);
+}
+
+static bool run_chunks(struct tape *tape, struct tensor *hidden, const struct logit_head *head,
+                       const struct loss_target *target, struct chunks *c, struct loss_sums *sums)
+{
     int64_t rows = tensor_rows(hidden), columns = tensor_columns(hidden);
-    int64_t vocabulary = linear->weight->rows, most = LOGIT_VALUES / vocabulary;
-    most = most < 64 ? 64 : most;
-    most = most < rows ? most : rows;
-    /* Buffers for a power of two of rows: a smaller last batch finds those of the others. */
-    int64_t room = 1;
-    while (room < most)
-        room *= 2;
-    size_t bytes = (size_t)(room * vocabulary) * sizeof(float);
-    size_t row_bytes = (size_t)room * 2 * sizeof(double);
-    struct chunk_job job = {.compute = tape->compute,
-                            .target = target,
-                            .head = head,
-                            .vocabulary = vocabulary,
-                            .gradient = records};
-    job.logits = tape_take(tape, bytes);
-    job.losses = tape_take(tape, row_bytes);
-    job.slopes = job.losses ? job.losses + most : NULL;
-    float *tangents = carries ? tape_take(tape, bytes) : NULL;
+    int64_t vocabulary = head->linear.weight->rows;
+    c->most = cross_entropy_chunk(rows, vocabulary);
+    if (!choose_rows(tape, target, rows, c))
+        return false;
+    size_t bytes = (size_t)(c->most * vocabulary) * sizeof(float);
+    size_t row_bytes = (size_t)c->most * 2 * sizeof(double);
+    size_t part = c->chosen ? (size_t)(c->most * columns) * sizeof(float) : 0;
+    c->job = (struct chunk_job){.compute = tape->compute,
+                                .target = target,
+                                .head = head,
+                                .vocabulary = vocabulary,
+                                .gradient = c->records};
+    c->job.logits = tape_take(tape, bytes);
+    c->job.losses = tape_take(tape, row_bytes);
+    c->job.slopes = c->job.losses ? c->job.losses + c->most : NULL;
+    c->tangents = c->carries ? tape_take(tape, bytes) : NULL;
+    c->gathered = part ? tape_take(tape, part) : NULL;
+    c->changes = part && c->records ? tape_take(tape, part) : NULL;
+    c->hidden_tangents = part && c->carries ? tape_take(tape, part) : NULL;
     bool hidden_add = true;
-    float *gradient = records ? tape_gradient(tape, hidden, &hidden_add) : NULL;
-    for (int64_t begin = 0; tape->status == STATUS_OK && begin < rows; begin += most) {
-        int64_t count = rows - begin < most ? rows - begin : most;
-        const float *x = hidden->data + begin * columns;
-        linear_rows(tape->compute, x, count, linear, job.logits);
-        if (carries)
-            linear_tangent(tape->compute, x,
-                           hidden->tangent ? hidden->tangent + begin * columns : NULL, count,
-                           linear, NULL, tangents);
-        job.begin = begin;
-        job.tangents = tangents;
-        thread_pool_for(tape->compute->pool, count, 4, chunk_rows, &job);
+    float *gradient = c->records ? tape_gradient(tape, hidden, &hidden_add) : NULL;
+    if (gradient && c->chosen && !hidden_add)
+        memset(gradient, 0, (size_t)(rows * columns) * sizeof *gradient);
+    for (int64_t begin = 0; tape->status == STATUS_OK && begin < c->count; begin += c->most) {
+        int64_t count = c->count - begin < c->most ? c->count - begin : c->most;
+        run_chunk(tape, c, hidden, begin, count, gradient, hidden_add);
         for (int64_t i = 0; i < count; i++) {
-            sums->loss += job.losses[i];
-            sums->slope += job.slopes[i];
+            sums->loss += c->job.losses[i];
+            sums->slope += c->job.slopes[i];
         }
-        if (records)
-            chunk_back(tape, linear, job.logits, x, count,
-                       gradient ? gradient + begin * columns : NULL, hidden_add);
     }
-    tape_give(tape, tangents, bytes);
-    tape_give(tape, job.losses, row_bytes);
-    tape_give(tape, job.logits, bytes);
+    tape_give(tape, c->hidden_tangents, part);
+    tape_give(tape, c->changes, part);
+    tape_give(tape, c->gathered, part);
+    tape_give(tape, c->tangents, bytes);
+    tape_give(tape, c->job.losses, row_bytes);
+    tape_give(tape, c->job.logits, bytes);
     return tape->status == STATUS_OK;
 }
 
@@ -188,7 +252,8 @@ struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden,
     const struct tensor *const inputs[] = {hidden, &head->linear.weight->tensor, head->linear.bias};
     bool records = tape_records(tape, inputs, 3), carries = tape_carries(tape, inputs, 3);
     struct loss_sums sums = {0, 0};
-    if (!run_chunks(tape, hidden, head, target, records, carries, &sums))
+    struct chunks chunks = {.records = records, .carries = carries};
+    if (!run_chunks(tape, hidden, head, target, &chunks, &sums))
         return NULL;
     loss->data[0] = (float)(target->scale * sums.loss);
     if (carries && tape_tangent(tape, loss))

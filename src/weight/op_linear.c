@@ -1,6 +1,7 @@
 /* Linear layers over weights of any format; see weight/ops.h. */
 #include <string.h>
 
+#include "tensor/ops.h"
 #include "weight/ops.h"
 
 #define COLUMN_PIECE 64 /* columns whose sums one piece of work makes */
@@ -120,10 +121,8 @@ static void multiply(struct compute *compute, const float *rows, int64_t count,
     multiply_by(compute, GEMM_ANY, rows, count, weight, bias, add, out);
 }
 
-/* The product of a step: single tokens and longer pieces by kernels of their own. */
-static void multiply_step(const struct tape *tape, const float *rows, int64_t count,
-                          const struct weight *weight, const float *bias, const float *add,
-                          float *out)
+void linear_step(const struct tape *tape, const float *rows, int64_t count,
+                 const struct weight *weight, const float *bias, const float *add, float *out)
 {
     int64_t singles = tape->singles < count ? tape->singles : count;
     multiply_by(tape->compute, GEMM_DOTS, rows, singles, weight, bias, add, out);
@@ -152,6 +151,14 @@ void linear_tangent(struct compute *compute, const float *x, const float *x_tang
                                    out + r * layer->weight->rows);
 }
 
+static struct tensor *apply_adapters(struct tape *tape, struct tensor *x, struct tensor *y,
+                                     const struct linear *layer)
+{
+    for (const struct adapter *adapter = layer->adapter; adapter; adapter = adapter->next)
+        y = op_adapter(tape, op_dropout(tape, x, (double)adapter->dropout), y, adapter);
+    return y;
+}
+
 struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linear *layer,
                          struct tensor *residual)
 {
@@ -166,7 +173,7 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
     const float *bias = layer->bias ? layer->bias->data : NULL;
     const float *add = residual ? residual->data : NULL;
     if (tape->stepping)
-        multiply_step(tape, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
+        linear_step(tape, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
     else
         multiply(tape->compute, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
     const struct tensor *const inputs[] = {x, &layer->weight->tensor, layer->bias, residual};
@@ -181,7 +188,7 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
         n->residual = residual;
         n->layer = *layer;
     }
-    return y;
+    return apply_adapters(tape, x, y, layer);
 }
 
 /* The single tokens of a step, by all layers together; the rest one by one. */
@@ -227,8 +234,14 @@ bool op_linear_group(struct tape *tape, struct tensor *x, const struct linear *c
         if (!out[i])
             return false;
     }
-    if (plain && x)
+    if (plain && x) {
         multiply_group(tape, x, layers, count, out);
+        for (int i = 0; i < count; i++)
+            out[i] = apply_adapters(tape, x, out[i], layers[i]);
+    }
+    for (int i = 0; i < count; i++)
+        if (!out[i])
+            return false;
     return true;
 }
 

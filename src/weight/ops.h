@@ -8,16 +8,31 @@
 #include "tensor/tape.h"
 #include "weight/weight.h"
 
-/* A linear layer: a weight, perhaps a bias (O). */
+/* A change of low rank on a linear layer (LoRA, Hu et al. 2021): y += scale * (drop(x) A') B'. */
+struct adapter {
+    struct weight *a; /* (r, I) */
+    struct weight *b; /* (O, r) */
+    float scale;
+    float dropout;              /* of the adapter's input, while training */
+    const struct adapter *next; /* a further one on the same layer, or NULL */
+};
+
+/* A linear layer: a weight, perhaps a bias (O), perhaps adapters. */
 struct linear {
     struct weight *weight;
     struct tensor *bias;
+    const struct adapter *adapter;
 };
 
-/* y = x W' + bias + residual; x (..., I) -> y (..., O). `residual`, NULL or of y's shape, is the
- * stream that the layer's result is added to: fused, since the sum then costs nothing. */
+/* y = x W' + bias + residual, plus what the adapters add; x (..., I) -> y (..., O). `residual`,
+ * NULL or of y's shape, is the stream that the layer's result is added to: fused, since the sum
+ * then costs nothing. */
 struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linear *layer,
                          struct tensor *residual);
+
+/* y + what `adapter` adds for the input x. In place: the op that made y must not need it. */
+struct tensor *op_adapter(struct tape *tape, struct tensor *x, struct tensor *y,
+                          const struct adapter *adapter);
 
 /* Several linear layers over one input: out[i] = op_linear(x, layers[i]), without residual; at most
  * GEMM_GROUP_MOST. In generation their products are made together. False on failure. */
@@ -51,10 +66,19 @@ struct loss_target {
 struct tensor *op_cross_entropy(struct tape *tape, struct tensor *hidden,
                                 const struct logit_head *head, const struct loss_target *target);
 
+/* Rows whose logits exist at a time, of `rows` in all: a power of two, so that a smaller last batch
+ * finds the buffers of the others. */
+int64_t cross_entropy_chunk(int64_t rows, int64_t vocabulary);
+
 /* Forward mode of a linear layer: out (rows, O) = x' W' + x dW' + bias' + add; x_tangent and add
  * may be NULL, and the layer's tangents zero. */
 void linear_tangent(struct compute *compute, const float *x, const float *x_tangent, int64_t rows,
                     const struct linear *layer, const float *add, float *out);
+
+/* out (rows, O) = x (rows, I) W' + bias + add in a step of generation, where `tape` says which rows
+ * are single tokens: those have kernels of their own. bias and add may be NULL. */
+void linear_step(const struct tape *tape, const float *x, int64_t rows, const struct weight *weight,
+                 const float *bias, const float *add, float *out);
 
 /* out (rows, O) = x (rows, I) W' + bias, outside of any tape. */
 void linear_rows(struct compute *compute, const float *x, int64_t rows, const struct linear *layer,

@@ -75,7 +75,7 @@ static struct tensor *project(struct head *h, struct tensor *x, const char *name
         values[i] = (float)json_number_value(
             json_array_get(json_array_get(rows, (size_t)(i / h->width)), (size_t)(i % h->width)));
     *weight = weight_over_f32(values, h->width, h->width);
-    struct linear linear = {weight, NULL};
+    struct linear linear = {.weight = weight};
     return op_linear(&h->tape, x, &linear, NULL);
 }
 

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "model/decoder.h"
+#include "model/adapters.h"
 #include "support/check.h"
 
-enum { VOCABULARY = 50, CONTEXT = 24, VARIANTS = 9 };
+enum { VOCABULARY = 50, CONTEXT = 24, WITH_ADAPTERS = 10, VARIANTS = 11 };
 
 /* What further families add to a Llama. */
 static void add_traits(int variant, struct decoder_config *c)
@@ -39,6 +39,11 @@ static void add_traits(int variant, struct decoder_config *c)
         c->experts_used = 2;
         c->experts_whole = true;
         c->tied = false;
+    } else if (variant == 9) { /* Qwen3.5 */
+        c->query_norm = MODEL_QUERY_NORM_HEAD;
+        c->attention_gate = true;
+        c->rope.width = 4;
+        c->delta = (struct delta_config){2, 4, 5, 7, 3, {2, 1}};
     } else { /* OPT */
         c->norm = MODEL_NORM_LAYER;
         c->positions = MODEL_POSITIONS_LEARNED;
@@ -60,7 +65,7 @@ static struct decoder_config make_config(int variant)
         config.attention_bias = !config.attention_bias;
         config.mlp = config.mlp == MODEL_MLP_SWIGLU ? MODEL_MLP_SWIGLU : MODEL_MLP_GELU;
     }
-    if (variant >= 4)
+    if (variant >= 4 && variant != WITH_ADAPTERS)
         add_traits(variant, &config);
     return config;
 }
@@ -69,6 +74,7 @@ struct fixture {
     struct compute compute;
     struct tape tape;
     struct decoder decoder;
+    struct adapters adapters;
     int32_t tokens[4 * CONTEXT], targets[4 * CONTEXT];
 };
 
@@ -82,6 +88,16 @@ static void set_up(struct fixture *f, int variant)
     /* Values of ordinary size, so that no gradient drowns in rounding. */
     for (int64_t i = 0; i < f->decoder.parameters.total; i++)
         f->decoder.parameters.values[i] *= 6;
+    f->adapters = (struct adapters){0};
+    if (variant == WITH_ADAPTERS) {
+        struct adapter_settings settings = {.rank = 3, .alpha = 6, .targets = 0x7f};
+        assert_int_equal(adapters_create(&settings, &f->decoder, &f->adapters, NULL), STATUS_OK);
+        assert_int_equal(adapters_declare_all(&f->adapters, &f->decoder, NULL), STATUS_OK);
+        assert_int_equal(adapters_allocate(&f->adapters, NULL), STATUS_OK);
+        random_fill_normal((struct random_address){8, RANDOM_TEST, 0, 0}, 0,
+                           f->adapters.parameters.total, 0.1f, f->adapters.parameters.values);
+        adapters_attach(&f->adapters, &f->decoder, 1);
+    }
     for (int i = 0; i < 4 * CONTEXT; i++) {
         f->tokens[i] = i * 7 % VOCABULARY;
         f->targets[i] = (i * 11 + 3) % VOCABULARY;
@@ -91,6 +107,7 @@ static void set_up(struct fixture *f, int variant)
 static void tear_down(struct fixture *f)
 {
     decoder_free(&f->decoder);
+    adapters_free(&f->adapters);
     tape_free(&f->tape);
     compute_free(&f->compute);
 }
@@ -278,7 +295,7 @@ static void memory_is_estimated_within_a_tenth(void **state)
         decoder_free(&f.decoder);
         struct decoder_config config = variant == 1 ? decoder_config_gpt2(2000, 128, 128, 4, 4)
                                                     : decoder_config_llama(2000, 128, 192, 3, 3);
-        if (variant >= 4)
+        if (variant >= 4 && variant != WITH_ADAPTERS)
             add_traits(variant, &config);
         assert_int_equal(decoder_create_random(&config, 5, &f.decoder, NULL), STATUS_OK);
         assert_int_equal(parameters_train(&f.decoder.parameters, NULL), STATUS_OK);
@@ -288,7 +305,8 @@ static void memory_is_estimated_within_a_tenth(void **state)
         f.tape.recording = true;
         tape_backward(&f.tape, decoder_loss(&f.decoder, &f.tape, &batch, &target));
         double used = (double)f.tape.activations.peak + (double)f.tape.buffers.peak;
-        double estimate = (double)decoder_activation_bytes(&config, 8, 128);
+        double estimate = (double)decoder_activation_bytes(
+            &config, &(struct decoder_work){.batch = 8, .length = 128});
         assert_true(fabs(estimate / used - 1) < 0.1);
         free(ids);
         tear_down(&f);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compares adze with other programs as they are now: transformers and safetensors on models that
 # either side wrote, llama.cpp when LLAMA_CPP names the folder of its programs, and tokenizers and
-# SentencePiece on the whole tokenizers of the folder that TOKENIZERS names. Not part of the
+# SentencePiece on the whole tokenizers of the folder that TOKENIZERS names; the server under OpenAI's client and the lm-evaluation-harness,
+# with CHAT_MODEL in a chat, too. Not part of the
 # test suite, which holds adze to stored figures. Python is PEERS_PYTHON, or an environment that is
 # made in build/peers.
 set -eu
@@ -17,8 +18,10 @@ ninja -C build --quiet adze peer_logits peer_ids
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" tests/peers/check_transformers.py build "$work"
+"$python" tests/peers/check_server.py build "$work" ${CHAT_MODEL:-}
 if [ -n "${LLAMA_CPP:-}" ]; then
     "$python" tests/peers/check_llama_cpp.py build "$LLAMA_CPP" "$work"
+    "$python" tests/peers/check_adapters.py build "$LLAMA_CPP" "$work"
 else
     echo "llama.cpp: not compared (LLAMA_CPP names no folder)"
 fi

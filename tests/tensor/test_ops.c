@@ -96,7 +96,7 @@ static struct tensor *linear_build(struct tape *tape, const void *argument,
         memset(in[1]->gradient, 0, (size_t)tensor_count(in[1]) * sizeof(float));
         weight->tensor.gradient = in[1]->gradient;
     }
-    struct linear layer = {weight, s->flag ? in[2] : NULL};
+    struct linear layer = {.weight = weight, .bias = s->flag ? in[2] : NULL};
     struct tensor *residual = s->residual ? as_matrix(in[3], s->rows, s->outputs) : NULL;
     return op_linear(tape, as_matrix(in[0], s->rows, s->columns), &layer, residual);
 }
@@ -339,7 +339,7 @@ static struct tensor *loss_build(struct tape *tape, const void *argument, struct
         memset(in[1]->gradient, 0, (size_t)tensor_count(in[1]) * sizeof(float));
         weight->tensor.gradient = in[1]->gradient;
     }
-    struct logit_head head = {{weight, NULL}, s->flag ? 0.7f : 1.0f, s->flag ? 3.0f : 0.0f};
+    struct logit_head head = {{.weight = weight}, s->flag ? 0.7f : 1.0f, s->flag ? 3.0f : 0.0f};
     struct loss_target target = {.ids = ids, .weights = weights, .scale = 0.25};
     return op_cross_entropy(tape, as_matrix(in[0], s->rows, s->columns), &head, &target);
 }
@@ -372,7 +372,7 @@ static void loss_in_chunks_equals_loss_at_once(void **state)
     float *hidden = check_normal(1, rows * columns, 1);
     float *matrix = check_normal(2, vocabulary * columns, 1);
     struct weight weight = weight_over_f32(matrix, vocabulary, columns);
-    struct logit_head head = {{&weight, NULL}, 1, 0};
+    struct logit_head head = {{.weight = &weight}, 1, 0};
     int32_t *ids = calloc((size_t)rows, sizeof *ids);
     struct loss_target target = {.ids = ids, .scale = 1};
     struct tape tape;

@@ -73,6 +73,13 @@ def encoder(name, **fixed):
     return build
 
 
+def qwen35(**changes):
+    values = {**SMALL, "head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+              "linear_key_head_dim": 6, "linear_value_head_dim": 10, "linear_conv_kernel_dim": 4,
+              **changes}
+    return transformers.Qwen3_5ForCausalLM(transformers.Qwen3_5TextConfig(**values))
+
+
 LONG = dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.2],
             long_factor=[1.5, 3.0], original_max_position_embeddings=8)
 
@@ -119,6 +126,7 @@ MODELS = {
     "gptneox-serial": (other("GPTNeoX", num_key_value_heads=4), dict(use_parallel_residual=False, rotary_pct=1.0,
                                               tie_word_embeddings=False), torch.float32),
     "opt": (opt, {}, torch.float32),
+    "qwen35": (qwen35, {}, torch.float32),
     "bert": (encoder("Bert"), dict(hidden_act="gelu"), torch.float32),
     "modernbert": (encoder("ModernBert"), dict(local_attention=6, num_hidden_layers=5),
                    torch.float32),

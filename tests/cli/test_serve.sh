@@ -1,0 +1,300 @@
+#!/bin/sh
+# The server as its clients meet it: all routes, answers that stream and that don't, many at once,
+# limits, keys, hostile input, and its end.
+. "$(dirname "$0")/common.sh"
+command -v curl >/dev/null || fail "curl is missing: scripts/deps.sh --tests --install"
+client=$(dirname "$adze")/serve_client
+make_corpus
+"$adze" train -d corpus --steps 60 --layers 2 --width 64 --heads 2 --context 512 --batch 2 \
+    --vocabulary 300 --threads 2 -o model -q || fail "no model"
+
+server=
+trap 'kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
+
+# start OPTIONS...: starts a server at a free port; sets $server and $url.
+start() {
+    : >server.txt
+    "$adze" serve -m model --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
+    server=$!
+    for i in $(seq 200); do
+        port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
+        [ -n "$port" ] && break
+        kill -0 $server 2>/dev/null || fail "the server does not start: $(cat server.txt)"
+        sleep 0.1
+    done
+    url=http://127.0.0.1:$port
+}
+stop() {
+    kill -TERM $server
+    wait $server || fail "the server ended with $?: $(cat server.txt)"
+    server=
+}
+# ask PATH BODY: the answer in answer.txt, the status in $status.
+ask() {
+    status=$(curl -s -m 120 -o answer.txt -w '%{http_code}' "$url$1" -d "$2")
+}
+# refused STATUS PATTERN PATH BODY
+refused() {
+    ask "$3" "$4"
+    [ "$status" = "$1" ] || fail "$3 $4: status $status instead of $1: $(cat answer.txt)"
+    grep -q '^{"error":{"message":".*"type":".*"param":.*"code":.*}}$' answer.txt ||
+        fail "$3 $4: no error in OpenAI's form: $(cat answer.txt)"
+    grep -qE -e "$2" answer.txt || fail "$3 $4 said $(cat answer.txt); wanted: $2"
+}
+has() {
+    grep -qF -e "$1" "${2:-answer.txt}" || fail "no '$1' in: $(cat "${2:-answer.txt}")"
+}
+# The text of a whole answer, and of one that streams, as JSON writes it.
+whole_text() {
+    sed -n 's/.*"index":0,"text":"\(.*\)","logprobs".*/\1/p' "$1"
+}
+streamed_text() {
+    sed -n 's/^data: .*"index":0,"text":"\(.*\)","logprobs".*/\1/p' "$1" | tr -d '\n'
+}
+
+start --slots 4 --queue 3000 --patience 3 --grace 300
+
+# the small routes
+[ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "not healthy"
+curl -s "$url/v1/models" >answer.txt
+has '"id":"tiny"'
+has '"family":"llama"'
+ask /tokenize '{"prompt":"the cat sees"}'
+has '"count":'
+tokens=$(sed 's/.*"tokens":\(\[[^]]*\]\).*/\1/' answer.txt)
+ask /detokenize "{\"tokens\":$tokens}"
+has '"prompt":"the cat sees"'
+curl -s "$url/" >page.html
+has '<title>adze</title>' page.html
+[ "$(curl -s -o /dev/null -w '%{http_code}' -I "$url/health")" = 200 ] || fail "HEAD is refused"
+
+# completions: whole, streamed, from token ids, in lists, alone and together
+body='"prompt":"the cat","max_tokens":40,"seed":5,"temperature":0.9'
+ask /v1/completions "{$body}"
+[ "$status" = 200 ] || fail "no completion: $(cat answer.txt)"
+cp answer.txt alone.txt
+text=$(whole_text alone.txt)
+[ -n "$text" ] || fail "no text: $(cat alone.txt)"
+has '"object":"text_completion"'
+has '"total_tokens":'
+curl -sN "$url/v1/completions" -d "{$body,\"stream\":true,\"stream_options\":{\"include_usage\":true}}" \
+    >stream.txt
+[ "$(streamed_text stream.txt)" = "$text" ] || fail "streamed: $(cat stream.txt); whole: $text"
+[ "$(grep -v '^$' stream.txt | tail -n 1)" = 'data: [DONE]' ] || fail "the stream has no end"
+has '"choices":[],"usage":{"prompt_tokens":' stream.txt
+[ "$(grep -c '"finish_reason":"' stream.txt)" = 1 ] || fail "not one finish_reason"
+ask /tokenize '{"prompt":"the cat"}'
+tokens=$(sed 's/.*"tokens":\(\[[^]]*\]\).*/\1/' answer.txt)
+ask /v1/completions "{\"prompt\":$tokens,\"max_tokens\":40,\"seed\":5,\"temperature\":0.9}"
+[ "$(whole_text answer.txt)" = "$text" ] || fail "token ids give another text than their text"
+ask /v1/completions '{"prompt":["a dog","the cat"],"n":2,"max_tokens":40,"seed":5,"temperature":0.9}'
+[ "$(grep -o '"index":' answer.txt | wc -l)" = 4 ] || fail "not 2 prompts * 2 choices"
+sed 's/.*"index":2,"text":"\(.*\)","logprobs":.*"index":3.*/\1/' answer.txt >third.txt
+[ "$(cat third.txt)" = "$text" ] || fail "in a list: $(cat third.txt); alone: $text"
+for i in $(seq 24); do
+    curl -s "$url/v1/completions" -o "many.$i.txt" \
+        -d "{\"prompt\":\"the cat\",\"max_tokens\":40,\"seed\":$((i % 3 + 4)),\"temperature\":0.9}" &
+    eval "job$i=\$!"
+done
+for i in $(seq 24); do eval "wait \$job$i"; done
+for i in $(seq 1 3 24); do
+    [ "$(whole_text many.$i.txt)" = "$text" ] || fail "in company: $(cat many.$i.txt); alone: $text"
+done
+
+# stop, biases, log-probabilities, echo
+word=$(printf '%s' "$text" | cut -c 6-8)
+ask /v1/completions "{$body,\"stop\":[\"$word\"]}"
+has '"finish_reason":"stop"'
+case $text in "$(whole_text answer.txt)$word"*) ;; *) fail "stopped wrongly: $(cat answer.txt)" ;; esac
+first=$(printf '%s' "$tokens" | tr -d '[]' | cut -d , -f 1)
+ask /v1/completions "{\"prompt\":\"a\",\"max_tokens\":3,\"temperature\":0,\"logit_bias\":{\"$first\":100}}"
+ask /detokenize "{\"tokens\":[$first,$first,$first]}"
+has '"prompt":"'
+ask /v1/completions '{"prompt":"the cat","max_tokens":2,"temperature":0,"logprobs":3}'
+[ "$(grep -o '"text_offset":\[0,[0-9]*\]' answer.txt | wc -l)" = 1 ] || fail "offsets: $(cat answer.txt)"
+has '"top_logprobs":[{'
+ask /v1/completions '{"prompt":"the cat","max_tokens":0,"echo":true,"logprobs":1}'
+has '"text":"the cat"'
+has '"token_logprobs":[null,-'
+has '"completion_tokens":0'
+ask /v1/completions '{"prompt":"the cat","max_tokens":1,"echo":true,"temperature":0}'
+case $(whole_text answer.txt) in "the cat"?*) ;; *) fail "no echo: $(cat answer.txt)" ;; esac
+
+# the prefix is shared, and that changes nothing
+long=$(sentences 12 3 | tr '\n' ' ')
+ask /v1/completions "{\"prompt\":\"$long\",\"max_tokens\":20,\"temperature\":0}"
+before=$(whole_text answer.txt)
+ask /v1/completions "{\"prompt\":\"$long\",\"max_tokens\":20,\"temperature\":0}"
+[ "$(whole_text answer.txt)" = "$before" ] || fail "a cached prompt gives another answer"
+grep -q '"cached_tokens":[1-9]' answer.txt || fail "nothing was cached: $(cat answer.txt)"
+
+# embeddings
+ask /v1/embeddings '{"input":["the cat","a dog"]}'
+[ "$status" = 200 ] || fail "no embeddings: $(cat answer.txt)"
+sed 's/.*"index":0,"embedding":\[\([^]]*\)\].*/\1/' answer.txt | tr ',' '\n' |
+    awk '{ s += $1 * $1 } END { exit !(NR == 64 && s > 0.999 && s < 1.001) }' ||
+    fail "the embedding has not width 64 and length 1"
+ask /v1/embeddings '{"input":"the cat","encoding_format":"base64"}'
+[ "$(sed 's/.*"embedding":"\([^"]*\)".*/\1/' answer.txt | base64 -d | wc -c)" = 256 ] ||
+    fail "base64: $(cat answer.txt)"
+
+# without a template there is no chat, and that is said
+refused 501 'no_chat_template' /v1/chat/completions '{"messages":[{"role":"user","content":"a"}]}'
+refused 400 "'messages' must be" /v1/chat/completions '{"messages":[]}'
+
+# malformed and absurd requests
+refused 404 'nothing at this path' /v2/completions '{}'
+[ "$(curl -s -o answer.txt -w '%{http_code}' "$url/v1/completions")" = 405 ] || fail "GET is taken"
+refused 405 'GET only' /health '{}'
+refused 400 'no JSON' /v1/completions '{"prompt":'
+refused 400 'no JSON' /v1/completions ''
+refused 400 'must be a JSON object' /v1/completions '[1]'
+printf '{"prompt":"\377\376"}' >bytes.txt
+refused 400 'no JSON' /v1/completions @bytes.txt
+refused 400 '"param":"max_tokens"' /v1/completions '{"prompt":"a","max_tokens":-5}'
+refused 400 '"param":"temperature"' /v1/completions '{"prompt":"a","temperature":1e308}'
+refused 400 '"param":"n"' /v1/completions '{"prompt":"a","n":1000000}'
+refused 400 '"param":"prompt"' /v1/completions '{"prompt":[1,2,99999999]}'
+refused 400 'unsupported_parameter' /v1/completions '{"prompt":"a","suffix":"b"}'
+refused 400 '"param":"best_of"' /v1/completions '{"prompt":"a","best_of":4}'
+awk 'BEGIN { printf "{\"prompt\":"; for (i = 0; i < 100000; i++) printf "["; print "" }' >deep.txt
+refused 400 'no JSON' /v1/completions @deep.txt
+awk 'BEGIN { printf "{\"prompt\":\""; for (i = 0; i < 3000; i++) printf "cat dog "; print "\"}" }' >long.txt
+refused 400 'context_length_exceeded' /v1/completions @long.txt
+head -c 9000000 /dev/zero | tr '\0' ' ' >large.txt
+refused 413 'more than 8000000 bytes' /v1/completions @large.txt
+status=$(curl -s -m 60 -o answer.txt -w '%{http_code}' -H 'Transfer-Encoding: chunked' \
+    -H 'Expect:' "$url/v1/completions" -d @large.txt)
+[ "$status" = 413 ] || fail "a large body in chunks: $status"
+status=$(curl -s -o answer.txt -w '%{http_code}' -H 'Origin: http://evil.example' "$url/v1/models")
+[ "$status" = 403 ] || fail "a foreign page may ask: $status"
+status=$(curl -s -o answer.txt -w '%{http_code}' -H "Origin: $url" "$url/v1/models")
+[ "$status" = 200 ] || fail "the own page may not ask: $status"
+printf 'GARBAGE\r\n\r\n' | curl -s -m 5 "telnet://127.0.0.1:$port" >/dev/null 2>&1
+[ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "hurt by malformed requests"
+
+# the client is gone: its sequence ends
+curl -s -m 0.4 "$url/v1/completions" -o out.txt \
+    -d '{"prompt":"the cat","max_tokens":400,"n":128,"ignore_eos":true}'
+curl -sN -m 0.4 "$url/v1/completions" -o out.txt \
+    -d '{"prompt":"the cat","max_tokens":400,"n":128,"ignore_eos":true,"stream":true}'
+for i in $(seq 100); do
+    curl -s "$url/metrics" >metrics.txt
+    grep -q '^adze_working_sequences 0$' metrics.txt && break
+    sleep 0.1
+done
+has 'adze_working_sequences 0' metrics.txt
+has 'adze_queue_sequences 0' metrics.txt
+has 'adze_canceled_total 2' metrics.txt
+has 'adze_first_token_seconds_bucket{le="+Inf"}' metrics.txt
+has 'adze_requests_total{route="/v1/completions",status="400"}' metrics.txt
+
+# 2000 requests at once wait, and all get the one right answer
+"$client" flood "$port" 2000 '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
+has '200: 2000' flood.txt
+has 'different: 0' flood.txt
+
+# who sends a header byte by byte is cut off, and hinders nobody
+"$client" drip "$port" 50 >drip.txt &
+drip=$!
+sleep 1
+[ "$(curl -s -m 3 "$url/health")" = '{"status":"ok"}' ] || fail "hindered by slow clients"
+wait $drip
+has 'open: 0' drip.txt
+awk '/seconds/ && $2 > 8 { exit 1 }' drip.txt || fail "slow clients stay: $(cat drip.txt)"
+
+# the page, in a browser
+if command -v chromium >/dev/null; then
+    for patience in 60 1200; do # seconds of the page's clock, which runs ahead of a slow server
+        timeout 200 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+            --user-data-dir="$work/browser" --virtual-time-budget=${patience}000 --dump-dom \
+            "$url/?ask=the%20cat" >dom.html 2>/dev/null
+        grep -q 'data-end="' dom.html && break
+    done
+    has 'id="name">tiny<' dom.html
+    grep -qE 'class="model" data-end="(stop|length)"' dom.html || fail "the page has no answer"
+    grep -oE '[0-9]+ tokens' dom.html | grep -q '[1-9]' || fail "the page counts no tokens"
+else
+    echo "chromium is missing: the page is not tried"
+fi
+
+# a soft end: what is at work is finished, what comes is refused
+curl -s "$url/v1/completions" -o late.txt -d '{"prompt":"the cat","max_tokens":400,"n":64,"ignore_eos":true}' &
+late=$!
+sleep 0.3
+kill -TERM $server
+sleep 0.2
+status=$(curl -s -o answer.txt -w '%{http_code}' "$url/v1/completions" -d '{"prompt":"a"}')
+[ "$status" = 503 ] || [ "$status" = 000 ] || fail "taken while shutting down: $status"
+wait $late || fail "the last answer is lost"
+grep -q '"index":63' late.txt || fail "the last answer is cut: $(head -c 300 late.txt)"
+wait $server || fail "the server ended with $?"
+
+# keys, a full queue, time limits
+printf 'second\n\nthird\n' >keys.txt
+start --api-key first --api-key-file keys.txt --slots 1 --queue 2 --timeout 1.5 --grace 1 \
+    --prompt-limit 20 --body-limit 1k --connections 40
+refused 401 'invalid_api_key' /v1/completions '{"prompt":"a"}'
+[ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "health needs a key"
+for key in first second third fourth '' firstx firs; do
+    status=$(curl -s -o answer.txt -w '%{http_code}' -H "Authorization: Bearer $key" "$url/v1/models")
+    case $key in first | second | third) wanted=200 ;; *) wanted=401 ;; esac
+    [ "$status" = $wanted ] || fail "key '$key': $status"
+done
+with="Authorization: Bearer second"
+status=$(curl -s -H "$with" -o answer.txt -w '%{http_code}' "$url/v1/completions" \
+    -d '{"prompt":"the cat sees the dog and the tree and the house and the river and a stone and a cat"}')
+[ "$status" = 400 ] || fail "a prompt beyond --prompt-limit: $status"
+curl -s -H "$with" -o slow.txt -w '%{http_code}' "$url/v1/completions" \
+    -d '{"prompt":["a","b","c","d","e","f","g","h"],"max_tokens":450,"n":128,"ignore_eos":true}' \
+    >slow.status &
+slow=$!
+sleep 0.4
+status=$(curl -s -H "$with" -D head.txt -o answer.txt -w '%{http_code}' "$url/v1/completions" \
+    -d '{"prompt":"a","n":3}')
+[ "$status" = 429 ] || fail "the full queue takes more: $status"
+grep -qi '^retry-after: 1' head.txt || fail "429 without Retry-After"
+wait $slow
+[ "$(cat slow.status)" = 504 ] || fail "no time limit: $(cat slow.status)"
+has 'longer than 1.5 s' slow.txt
+stop
+
+# a model with a template chats: as it would continue the text that the template gives
+cp -r model talker
+cat >talker/tokenizer_config.json <<'END'
+{"chat_template": "{% for m in messages %}{% if m.role == 'bad' %}{{ raise_exception('no such role') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if tools %}T{{ tools | length }}{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"}
+END
+"$adze" serve -m talker --port 0 --threads 2 --alias talker --precision f32 2>server.txt &
+server=$!
+for i in $(seq 200); do
+    port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
+    [ -n "$port" ] && break
+    sleep 0.1
+done
+url=http://127.0.0.1:$port
+chat='"messages":[{"role":"user","content":[{"type":"text","text":"the cat"}]}],"max_tokens":12,"seed":2'
+ask /v1/chat/completions "{$chat,\"logprobs\":true,\"top_logprobs\":1}"
+[ "$status" = 200 ] || fail "no chat: $(cat answer.txt)"
+has '"object":"chat.completion"'
+has '"message":{"role":"assistant","content":"'
+has '"logprobs":{"content":[{"token":"'
+said=$(sed 's/.*"content":"\(.*\)"},"logprobs".*/\1/' answer.txt)
+[ -n "$said" ] || fail "nothing was said: $(cat answer.txt)"
+ask /v1/completions '{"prompt":"<user>the cat<assistant>","max_tokens":12,"seed":2,"add_special_tokens":false}'
+[ "$(whole_text answer.txt)" = "$said" ] || fail "the chat is another text: $said; $(cat answer.txt)"
+curl -sN "$url/v1/chat/completions" -d "{$chat,\"stream\":true}" >stream.txt
+head -n 1 stream.txt | grep -qF '"delta":{"role":"assistant","content":""}' || fail "no role first"
+sed -n 's/.*"delta":{"content":"\(.*\)"},"logprobs".*/\1/p' stream.txt | tr -d '\n' >said.txt
+[ "$(cat said.txt)" = "$said" ] || fail "streamed: $(cat said.txt); whole: $said"
+ask /v1/chat/completions "{$chat,\"tools\":[{},{}]}"
+grep -q '"prompt_tokens":[0-9]*' answer.txt || fail "no tools: $(cat answer.txt)"
+refused 400 'no such role' /v1/chat/completions '{"messages":[{"role":"bad","content":"a"}]}'
+refused 400 'text only' /v1/chat/completions \
+    '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}'
+stop
+
+expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1
+: >keys.txt
+expect 2 'keys.txt: no keys' "$adze" serve -m model --api-key-file keys.txt
+expect 2 'must not be empty' "$adze" serve -m model --api-key ''
+echo "the server does all of this"
