@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
 #include "run/difference.h"
