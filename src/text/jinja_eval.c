@@ -278,8 +278,8 @@ struct jinja_value jinja_call(struct jinja_run *run, struct jinja_value callee,
             return jinja_fail(run, "only a loop marked 'recursive' can be called");
         if (!jinja_check_arguments(run, "loop", arguments, 1, 1, ""))
             return jinja_none();
-        return jinja_run_loop(run, callee.loop->node, arguments->items.items[0], callee.loop->scope,
-                              callee.loop->depth + 1);
+        return jinja_run_loop(run, callee.loop->node, jinja_argument(run, arguments, 0, NULL),
+                              callee.loop->scope, callee.loop->depth + 1);
     default:
         return jinja_fail(run, "a value of type %s cannot be called", jinja_type_name(callee));
     }

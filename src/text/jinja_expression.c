@@ -107,7 +107,7 @@ static void append(struct jinja_node ***end, struct jinja_node *node)
 static struct jinja_node *parse_items(struct jinja_parser *p, enum jinja_kind kind, int close)
 {
     struct jinja_node *node = jinja_node_make(p, kind), **end = node ? &node->list : NULL;
-    while (p->status == STATUS_OK && !is_sign(p->token, close)) {
+    while (node && p->status == STATUS_OK && !is_sign(p->token, close)) {
         if (node->list && (!jinja_expect_sign(p, ',') || is_sign(p->token, close)))
             break;
         struct jinja_node *item = jinja_parse_expression(p);

@@ -56,7 +56,7 @@ static void add_number(struct jinja_run *run, const struct specification *s,
         snprintf(pattern, sizeof pattern, "%%%s.*%c", sign, s->kind == '%' ? 'f' : s->kind);
         int length = snprintf(text, sizeof text, pattern, precision, number);
         if (s->kind == '%' && length > 0 && (size_t)length + 1 < sizeof text)
-            strcpy(text + length, "%");
+            memcpy(text + length, "%", 2);
     } else {
         int64_t number = jinja_truncated(run, value);
         bool hex = s->kind == 'x' || s->kind == 'X' || s->kind == 'o';

@@ -323,9 +323,9 @@ static bool scan_sign(struct scanner *s)
     int op = 0;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (looking_at(s, s->at, pairs[i]))
-            op = pairs[i][0] << 8 | pairs[i][1];
+            op = (unsigned char)pairs[i][0] << 8 | (unsigned char)pairs[i][1];
     if (!op && strchr("+-/*%~[](){}><=.:|,;", *s->at))
-        op = *s->at;
+        op = (unsigned char)*s->at;
     if (!op || !*s->at)
         return fail(s, "there is a character that has no meaning here");
     struct jinja_token *token = add(s, TOKEN_SIGN);
