@@ -109,17 +109,6 @@ char *arena_strdup(struct arena *arena, const char *text)
     return arena_strndup(arena, text, strlen(text));
 }
 
-enum status arena_reserve(struct arena *arena, size_t bytes, struct error *error)
-{
-    struct arena_mark mark = arena_save(arena);
-    size_t peak = arena->peak;
-    if (!arena_alloc(arena, bytes))
-        return error_no_memory(error, bytes);
-    arena_rewind(arena, mark);
-    arena->peak = peak;
-    return STATUS_OK;
-}
-
 struct arena_mark arena_save(const struct arena *arena)
 {
     struct arena_mark mark = {arena->current, arena->current ? arena->current->offset : 0,

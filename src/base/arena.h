@@ -38,9 +38,6 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size);
 char *arena_strdup(struct arena *arena, const char *text);
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
 
-/* Makes sure that the next `bytes` come without touching malloc. */
-enum status arena_reserve(struct arena *arena, size_t bytes, struct error *error);
-
 struct arena_mark arena_save(const struct arena *arena);
 void arena_rewind(struct arena *arena, struct arena_mark mark);
 void arena_reset(struct arena *arena); /* keeps the blocks */

@@ -9,7 +9,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -257,33 +256,6 @@ enum status file_remove_tree(const char *path, struct error *error)
     if (status == STATUS_OK && rmdir(path) != 0)
         status = error_set_errno(error, errno, "%s", path);
     return status;
-}
-
-enum status file_free_space(const char *path, uint64_t *bytes, struct error *error)
-{
-    char *copy = strdup(path);
-    if (!copy)
-        return error_no_memory(error, strlen(path) + 1);
-    struct statvfs info;
-    for (;;) {
-        if (statvfs(*copy ? copy : ".", &info) == 0)
-            break;
-        char *slash = strrchr(copy, '/');
-        if (errno != ENOENT || !*copy) {
-            enum status status = error_set_errno(error, errno, "%s", path);
-            free(copy);
-            return status;
-        }
-        if (slash == copy && copy[1])
-            slash[1] = 0;
-        else if (slash)
-            *slash = 0;
-        else
-            *copy = 0;
-    }
-    free(copy);
-    *bytes = (uint64_t)info.f_bavail * info.f_frsize;
-    return STATUS_OK;
 }
 
 static int compare_paths(const void *a, const void *b)

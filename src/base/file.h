@@ -53,8 +53,6 @@ enum status file_size(const char *path, uint64_t *bytes, struct error *error);
 enum status file_make_folders(const char *path, struct error *error); /* like mkdir -p */
 /* Removes a file, or a folder with everything in it; a missing path is no error. */
 enum status file_remove_tree(const char *path, struct error *error);
-/* Free bytes on the file system that holds `path` or its nearest existing parent. */
-enum status file_free_space(const char *path, uint64_t *bytes, struct error *error);
 
 struct file_list {
     char **paths; /* sorted by byte order, each starting with the folder as it was given */

@@ -95,18 +95,6 @@ void random_fill_normal(struct random_address address, uint64_t first, int64_t c
     }
 }
 
-void random_permutation(struct random_address address, int64_t count, int64_t *out)
-{
-    for (int64_t i = 0; i < count; i++)
-        out[i] = i;
-    for (int64_t i = count - 1; i > 0; i--) {
-        int64_t j = (int64_t)random_below(address, (uint64_t)i, (uint64_t)i + 1);
-        int64_t swap = out[i];
-        out[i] = out[j];
-        out[j] = swap;
-    }
-}
-
 uint64_t random_shuffle(struct random_address address, uint64_t index, uint64_t count)
 {
     int half = 1;

@@ -50,7 +50,5 @@ void random_fill_normal(struct random_address address, uint64_t first, int64_t c
 /* Element `index` of a permutation of 0..count-1 that is never written out: a Feistel network over
  * the next power of 4, walked until it lands inside. */
 uint64_t random_shuffle(struct random_address address, uint64_t index, uint64_t count);
-/* A Fisher-Yates permutation of 0..count-1. */
-void random_permutation(struct random_address address, int64_t count, int64_t *out);
 
 #endif

@@ -119,14 +119,6 @@ static bool is_idle(const struct prefixes *p, int64_t page)
     return p->pages[page].serial && p->cache->holders[page] == 1;
 }
 
-int64_t prefixes_idle(const struct prefixes *p)
-{
-    int64_t idle = 0;
-    for (int64_t i = 0; i < p->cache->pages && p->kept > 0; i++)
-        idle += is_idle(p, i);
-    return idle;
-}
-
 bool prefixes_make_room(struct prefixes *p, int64_t pages)
 {
     while (p->cache->free_count < pages) {

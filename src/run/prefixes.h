@@ -30,7 +30,5 @@ void prefixes_add(struct prefixes *prefixes, uint64_t kind, const int32_t *token
 /* Gives pages up that nobody uses, those longest unused first, until `pages` are free or no more
  * can be had; returns whether they are. */
 bool prefixes_make_room(struct prefixes *prefixes, int64_t pages);
-/* Pages that could be given up. */
-int64_t prefixes_idle(const struct prefixes *prefixes);
 
 #endif

@@ -226,11 +226,6 @@ bool pre_marks_spaces(const struct pre_tokenizer *pre)
     return pre->marks;
 }
 
-bool pre_is_empty(const struct pre_tokenizer *pre)
-{
-    return pre->count == 0;
-}
-
 const struct split_pattern *pre_single(const struct pre_tokenizer *pre)
 {
     const struct step *step = &pre->steps[0];

@@ -26,8 +26,6 @@ bool pre_marks_spaces(const struct pre_tokenizer *pre);
 /* The only pattern, when all that is done is cutting at its matches and keeping everything; else
  * NULL. */
 const struct split_pattern *pre_single(const struct pre_tokenizer *pre);
-/* Whether nothing is done at all. */
-bool pre_is_empty(const struct pre_tokenizer *pre);
 /* Whether both cut every text in the same way, by the same steps. */
 bool pre_equal(const struct pre_tokenizer *a, const struct pre_tokenizer *b);
 

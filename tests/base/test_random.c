@@ -33,16 +33,20 @@ static void filling_in_pieces_gives_the_same_normals(void **state)
     }
 }
 
-static void permutation_is_a_permutation(void **state)
+static void shuffling_reaches_every_element_once(void **state)
 {
+    const uint64_t counts[] = {1, 2, 3, 5, 16, 17, 1000};
     struct random_address address = {1, RANDOM_SHUFFLE, 0, 0};
-    int64_t order[1000];
-    int seen[1000] = {0};
-    random_permutation(address, 1000, order);
-    for (int i = 0; i < 1000; i++)
-        seen[order[i]]++;
-    for (int i = 0; i < 1000; i++)
-        assert_int_equal(seen[i], 1);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        int seen[1000] = {0};
+        for (uint64_t i = 0; i < counts[c]; i++) {
+            uint64_t at = random_shuffle(address, i, counts[c]);
+            assert_true(at < counts[c]);
+            seen[at]++;
+        }
+        for (uint64_t i = 0; i < counts[c]; i++)
+            assert_int_equal(seen[i], 1);
+    }
 }
 
 int main(void)
@@ -50,7 +54,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(block_matches_the_published_vectors),
         cmocka_unit_test(filling_in_pieces_gives_the_same_normals),
-        cmocka_unit_test(permutation_is_a_permutation),
+        cmocka_unit_test(shuffling_reaches_every_element_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
