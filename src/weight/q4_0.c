@@ -19,10 +19,7 @@ static void pack(const float *values, int64_t count, void *blocks)
 {
     unsigned char *out = blocks;
     for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, out += BYTES) {
-        float extreme = 0;
-        for (int i = 0; i < BLOCK; i++)
-            extreme = fabsf(values[i]) > fabsf(extreme) ? values[i] : extreme;
-        float scale = extreme / -8.0f, inverse = 1.0f / scale;
+        float scale = block_extreme(values, BLOCK) / -8.0f, inverse = 1.0f / scale;
         bool broken = !isfinite(scale) || block_broken(values, BLOCK);
         block_put_half(out, broken ? NAN : scale);
         if (broken || !isfinite(inverse)) {

@@ -8,21 +8,12 @@
 #define BLOCK 32
 #define BYTES (4 + BLOCK / 2)
 
-static int nibble(float scaled)
-{
-    int code = (int)(scaled + 0.5f);
-    return code > 15 ? 15 : code;
-}
-
 static void pack(const float *values, int64_t count, void *blocks)
 {
     unsigned char *out = blocks;
     for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, out += BYTES) {
-        float low = values[0], high = values[0];
-        for (int i = 1; i < BLOCK; i++) {
-            low = values[i] < low ? values[i] : low;
-            high = values[i] > high ? values[i] : high;
-        }
+        float low, high;
+        block_range(values, BLOCK, &low, &high);
         float scale = (high - low) / 15.0f, inverse = 1.0f / scale;
         memset(out, 0, BYTES);
         if (!isfinite(scale) || block_broken(values, BLOCK)) {
@@ -32,8 +23,9 @@ static void pack(const float *values, int64_t count, void *blocks)
         block_put_half(out, scale);
         block_put_half(out + 2, low);
         for (int i = 0; i < BLOCK / 2 && isfinite(inverse); i++)
-            out[4 + i] = (unsigned char)(nibble((values[i] - low) * inverse) |
-                                         nibble((values[i + BLOCK / 2] - low) * inverse) << 4);
+            out[4 + i] =
+                (unsigned char)(block_code((values[i] - low) * inverse, 15) |
+                                block_code((values[i + BLOCK / 2] - low) * inverse, 15) << 4);
     }
 }
 

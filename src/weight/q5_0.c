@@ -19,21 +19,14 @@ static void pack(const float *values, int64_t count, void *blocks)
 {
     unsigned char *out = blocks;
     for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, out += BYTES) {
-        float extreme = 0;
-        for (int i = 0; i < BLOCK; i++)
-            extreme = fabsf(values[i]) > fabsf(extreme) ? values[i] : extreme;
-        float scale = extreme / -16.0f, inverse = 1.0f / scale;
+        float scale = block_extreme(values, BLOCK) / -16.0f, inverse = 1.0f / scale;
         bool broken = !isfinite(scale) || block_broken(values, BLOCK);
         block_put_half(out, broken ? NAN : scale);
-        uint32_t high = 0;
-        for (int i = 0; i < BLOCK / 2; i++) {
-            bool plain = broken || !isfinite(inverse);
-            unsigned first = plain ? 16 : code(values[i] * inverse);
-            unsigned second = plain ? 16 : code(values[i + BLOCK / 2] * inverse);
-            out[6 + i] = (unsigned char)((first & 15) | (second & 15) << 4);
-            high |= (first >> 4) << i | (second >> 4) << (i + BLOCK / 2);
-        }
-        memcpy(out + 2, &high, sizeof high);
+        bool plain = broken || !isfinite(inverse);
+        unsigned codes[BLOCK];
+        for (int i = 0; i < BLOCK; i++)
+            codes[i] = plain ? 16 : code(values[i] * inverse);
+        block_put_5_bits(out + 2, codes);
     }
 }
 

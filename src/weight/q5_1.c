@@ -9,21 +9,12 @@
 #define BLOCK 32
 #define BYTES (8 + BLOCK / 2)
 
-static unsigned code(float scaled)
-{
-    int rounded = (int)(scaled + 0.5f);
-    return rounded > 31 ? 31u : (unsigned)rounded;
-}
-
 static void pack(const float *values, int64_t count, void *blocks)
 {
     unsigned char *out = blocks;
     for (int64_t b = 0; b < count / BLOCK; b++, values += BLOCK, out += BYTES) {
-        float low = values[0], high = values[0];
-        for (int i = 1; i < BLOCK; i++) {
-            low = values[i] < low ? values[i] : low;
-            high = values[i] > high ? values[i] : high;
-        }
+        float low, high;
+        block_range(values, BLOCK, &low, &high);
         float scale = (high - low) / 31.0f, inverse = 1.0f / scale;
         memset(out, 0, BYTES);
         if (!isfinite(scale) || block_broken(values, BLOCK)) {
@@ -32,14 +23,10 @@ static void pack(const float *values, int64_t count, void *blocks)
         }
         block_put_half(out, scale);
         block_put_half(out + 2, low);
-        uint32_t bits = 0;
-        for (int i = 0; i < BLOCK / 2 && isfinite(inverse); i++) {
-            unsigned first = code((values[i] - low) * inverse);
-            unsigned second = code((values[i + BLOCK / 2] - low) * inverse);
-            out[8 + i] = (unsigned char)((first & 15) | (second & 15) << 4);
-            bits |= (first >> 4) << i | (second >> 4) << (i + BLOCK / 2);
-        }
-        memcpy(out + 4, &bits, sizeof bits);
+        unsigned codes[BLOCK] = {0};
+        for (int i = 0; i < BLOCK && isfinite(inverse); i++)
+            codes[i] = block_code((values[i] - low) * inverse, 31);
+        block_put_5_bits(out + 4, codes);
     }
 }
 

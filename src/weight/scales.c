@@ -151,18 +151,9 @@ void scales_pack_6(const struct scale_search *search, const float *values, unsig
     }
 }
 
-/* The value of largest magnitude, with its sign. */
-static float extreme(const float *values)
-{
-    float found = 0;
-    for (int i = 0; i < SHORT_SUB; i++)
-        found = fabsf(values[i]) > fabsf(found) ? values[i] : found;
-    return found;
-}
-
 float scales_search_signed(int most, const float *values, uint8_t *codes)
 {
-    float largest = extreme(values), scale = 0, best = 0;
+    float largest = block_extreme(values, SHORT_SUB), scale = 0, best = 0;
     memset(codes, 0, SHORT_SUB);
     if (fabsf(largest) < TINY)
         return 0;
@@ -189,7 +180,7 @@ float scales_search_signed(int most, const float *values, uint8_t *codes)
 
 float scales_search_moves(int most, const float *values, uint8_t *codes)
 {
-    float largest = extreme(values), xl = 0, ll = 0;
+    float largest = block_extreme(values, SHORT_SUB), xl = 0, ll = 0;
     memset(codes, 0, SHORT_SUB);
     if (fabsf(largest) < TINY)
         return 0;
