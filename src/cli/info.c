@@ -8,6 +8,7 @@
 #include "base/json_text.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "methods/shrink/shrink.h"
 #include "run/difference.h"
 #include "run/training.h"
 
@@ -21,18 +22,11 @@ static const struct option info_table[] = {
     {.name = NULL},
 };
 
-static int64_t weight_bytes(const struct weight *w)
-{
-    return w->rows * (w->columns / w->format->block) * (int64_t)w->format->block_bytes;
-}
-
 /* Formats by share: {name: {tensors, bytes}}. */
 static void describe_formats(struct cli *cli, const struct model *model)
 {
     json_t *counts = json_object(), *shares = json_object();
-    int64_t bytes = 0;
-    for (int i = 0; i < model->decoder.parameters.count; i++)
-        bytes += weight_bytes(&model->decoder.parameters.items[i].weight);
+    int64_t bytes = shrink_bytes(model);
     for (int i = 0; i < model->decoder.parameters.count; i++) {
         const struct weight *w = &model->decoder.parameters.items[i].weight;
         const char *name = w->format->name;

@@ -41,9 +41,10 @@ enum status weight_row_bytes(const struct weight_format *format, int64_t columns
     return STATUS_OK;
 }
 
-double weight_bits(const struct weight_format *format)
+int64_t weight_bytes(const struct weight *weight)
 {
-    return 8.0 * (double)format->block_bytes / (double)format->block;
+    return weight->rows * (weight->columns / weight->format->block) *
+           (int64_t)weight->format->block_bytes;
 }
 
 struct weight weight_over_f32(float *data, int64_t rows, int64_t columns)

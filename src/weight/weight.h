@@ -61,8 +61,9 @@ const struct weight_format *weight_format_by_gguf_type(int32_t type);
 /* Bytes of one row of `columns` values; fails when columns is no multiple of the block. */
 enum status weight_row_bytes(const struct weight_format *format, int64_t columns, size_t *bytes,
                              struct error *error);
-/* Bits per weight, side data included. */
-double weight_bits(const struct weight_format *format);
+
+/* Bytes of all rows. */
+int64_t weight_bytes(const struct weight *weight);
 
 /* An f32 weight over `data` (rows, columns), not owned. */
 struct weight weight_over_f32(float *data, int64_t rows, int64_t columns);

@@ -23,10 +23,8 @@ int64_t shrink_bytes(const struct model *model)
 {
     const struct parameters *parameters = &model->decoder.parameters;
     int64_t total = 0;
-    for (int i = 0; i < parameters->count; i++) {
-        const struct weight *w = &parameters->items[i].weight;
-        total += w->rows * (w->columns / w->format->block) * (int64_t)w->format->block_bytes;
-    }
+    for (int i = 0; i < parameters->count; i++)
+        total += weight_bytes(&parameters->items[i].weight);
     return total;
 }
 
