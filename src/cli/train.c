@@ -156,7 +156,7 @@ static void conclude(struct train *t)
 }
 
 /* Options that say the same thing twice, or what something else decides. */
-static enum status check_contradictions(const struct train *t, struct error *error)
+static enum status check_contradictions(struct train *t, struct error *error)
 {
     const struct option_set *set = &t->cli->options;
     const char *const of_base[] = {"family",   "layers", "width", "heads",
@@ -175,42 +175,19 @@ static enum status check_contradictions(const struct train *t, struct error *err
     return train_check_budget(t, error);
 }
 
+static enum status save(struct train *t, struct error *error)
+{
+    return model_save_folder(&t->model, t->data->output, error);
+}
+
 static enum status run(struct cli *cli, struct error *error)
 {
+    static const struct train_stages stages = {check_contradictions, prepare, save, conclude};
     struct train t = {.cli = cli,
                       .data = cli_values(cli, 0),
                       .shape = cli_values(cli, 1),
-                      .run = cli_values(cli, 2),
-                      .lock = -1};
-    t.checkpoints = t.run->checkpoint_layers;
-    t.model.tokenizer.bos = t.model.tokenizer.eos = -1;
-    enum status status = check_contradictions(&t, error);
-    if (status == STATUS_OK)
-        status = train_parse_sources(&t, error);
-    if (status == STATUS_OK && (!t.data->resume || !t.data->output))
-        status = cli_check_output(cli, t.data->output, error);
-    if (status == STATUS_OK)
-        status = train_check_sources(&t, error);
-    if (status == STATUS_OK)
-        status = compute_create((int)cli->common->threads,
-                                strcmp(t.run->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32,
-                                &t.compute, error);
-    if (status != STATUS_OK)
-        return status;
-    status = prepare(&t, error);
-    if (status == STATUS_INTERRUPTED)
-        error_set(error, status, "stopped before the first step; the same command%s goes on",
-                  cli->parent ? "" : " with --resume");
-    if (status == STATUS_OK)
-        status = train_run(&t, error);
-    if (status == STATUS_OK)
-        status = model_save_folder(&t.model, t.data->output, error);
-    if (status == STATUS_OK)
-        conclude(&t);
-    train_close(&t);
-    model_free(&t.model);
-    compute_free(&t.compute);
-    return status;
+                      .run = cli_values(cli, 2)};
+    return train_job(&t, &stages, error);
 }
 
 const struct command command_train = {

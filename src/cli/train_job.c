@@ -68,7 +68,8 @@ char *train_inside(struct train *t, const char *name)
     return copy;
 }
 
-enum status train_parse_sources(struct train *t, struct error *error)
+/* "path", "path=0.5", "path=0.5:0.1": the sources of the mixture. */
+static enum status parse_sources(struct train *t, struct error *error)
 {
     const struct option_list *list = &t->data->data;
     if (list->count == 0)
@@ -418,7 +419,8 @@ void train_clear_away(struct train *t)
         unlink(train_inside(t, "checkpoint.safetensors"));
 }
 
-enum status train_run(struct train *t, struct error *error)
+/* Trains to the end, and records figures. */
+static enum status train(struct train *t, struct error *error)
 {
     struct training *training = &t->training;
     *training = (struct training){
@@ -466,7 +468,9 @@ enum status train_run(struct train *t, struct error *error)
     return status;
 }
 
-enum status train_check_sources(const struct train *t, struct error *error)
+/* Before the output folder is made, which would then be in the way of the next try: whether all
+ * files are there. */
+static enum status check_sources(const struct train *t, struct error *error)
 {
     for (int i = 0; i < t->mixture.count; i++)
         if (!file_exists(t->names[i]))
@@ -491,7 +495,8 @@ enum status train_check_budget(const struct train *t, struct error *error)
     return STATUS_OK;
 }
 
-void train_close(struct train *t)
+/* Frees everything but the examples. */
+static void close_job(struct train *t)
 {
     for (int i = 0; i < t->mixture.count; i++)
         shard_close(&t->mixture.sources[i].shard);
@@ -501,4 +506,39 @@ void train_close(struct train *t)
         close(t->lock);
     adapters_free(&t->adapters);
     free(t->settings);
+    model_free(&t->model);
+    compute_free(&t->compute);
+}
+
+enum status train_job(struct train *t, const struct train_stages *stages, struct error *error)
+{
+    struct cli *cli = t->cli;
+    bool bf16 = strcmp(t->run->precision, "bf16") == 0;
+    t->lock = -1;
+    t->checkpoints = t->run->checkpoint_layers;
+    t->model.tokenizer.bos = t->model.tokenizer.eos = -1;
+    enum status status = stages->check(t, error);
+    if (status == STATUS_OK)
+        status = parse_sources(t, error);
+    if (status == STATUS_OK && (!t->data->resume || !t->data->output))
+        status = cli_check_output(cli, t->data->output, error);
+    if (status == STATUS_OK)
+        status = check_sources(t, error);
+    if (status == STATUS_OK)
+        status = compute_create((int)cli->common->threads, bf16 ? MATMUL_BF16 : MATMUL_F32,
+                                &t->compute, error);
+    if (status != STATUS_OK)
+        return status;
+    status = stages->prepare(t, error);
+    if (status == STATUS_INTERRUPTED)
+        error_set(error, status, "stopped before the first step; the same command%s goes on",
+                  cli->parent ? "" : " with --resume");
+    if (status == STATUS_OK)
+        status = train(t, error);
+    if (status == STATUS_OK)
+        status = stages->save(t, error);
+    if (status == STATUS_OK)
+        stages->conclude(t);
+    close_job(t);
+    return status;
 }

@@ -60,11 +60,6 @@ struct train {
 /* A path in the output folder, in the command's arena; NULL when out of memory. */
 char *train_inside(struct train *t, const char *name);
 
-/* "path", "path=0.5", "path=0.5:0.1": the sources of the mixture. */
-enum status train_parse_sources(struct train *t, struct error *error);
-/* Before the output folder is made, which would then be in the way of the next try: whether all
- * files are there. */
-enum status train_check_sources(const struct train *t, struct error *error);
 /* One of --steps, --tokens and --minutes, and not --held beside --held-out. */
 enum status train_check_budget(const struct train *t, struct error *error);
 /* Holds the options to those of the checkpoint, if there is one, before anything is touched. */
@@ -74,9 +69,16 @@ enum status train_check_resume(struct train *t, struct error *error);
 void train_clear_away(struct train *t);
 /* Tokenizes all data into the output folder, or opens what is there; sets the window. */
 enum status train_get_data(struct train *t, struct error *error);
-/* Trains to the end, and records figures. The result is the caller's to save. */
-enum status train_run(struct train *t, struct error *error);
-/* Frees everything but the model and the compute. */
-void train_close(struct train *t);
+/* What the commands do otherwise: each in its turn, while the one before it succeeds. */
+struct train_stages {
+    enum status (*check)(struct train *t, struct error *error); /* options, before anything else */
+    enum status (*prepare)(struct train *t, struct error *error); /* model and data */
+    enum status (*save)(struct train *t, struct error *error);    /* the result */
+    void (*conclude)(struct train *t);                            /* tells of it */
+};
+
+/* The whole command: checks, prepares, trains to the end, records figures, saves. The caller sets
+ * cli, data, shape and run, and examples where there are any, which stay its own. */
+enum status train_job(struct train *t, const struct train_stages *stages, struct error *error);
 
 #endif

@@ -95,8 +95,9 @@ static enum status load(struct train *t, const struct tune_options *o, struct er
     return status;
 }
 
-static enum status prepare(struct train *t, const struct tune_options *o, struct error *error)
+static enum status prepare(struct train *t, struct error *error)
 {
+    const struct tune_options *o = cli_values(t->cli, 1);
     enum status status = train_check_resume(t, error);
     if (status == STATUS_OK)
         status = load(t, o, error);
@@ -117,8 +118,9 @@ static enum status prepare(struct train *t, const struct tune_options *o, struct
 }
 
 /* The adapter in PEFT's layout and as GGUF, or the whole model. */
-static enum status save(struct train *t, const struct tune_options *o, struct error *error)
+static enum status save(struct train *t, struct error *error)
 {
+    const struct tune_options *o = cli_values(t->cli, 1);
     const char *output = t->data->output;
     if (!is_lora(o)) {
         t->model.decoder.config.dropout = 0;
@@ -134,8 +136,9 @@ static enum status save(struct train *t, const struct tune_options *o, struct er
     return status;
 }
 
-static void conclude(struct train *t, const struct tune_options *o)
+static void conclude(struct train *t)
 {
+    const struct tune_options *o = cli_values(t->cli, 1);
     char duration[32];
     const char *const adapter[] = {"adapter_model.safetensors", "adapter_config.json",
                                    "adapter.gguf"};
@@ -153,8 +156,9 @@ static void conclude(struct train *t, const struct tune_options *o)
             is_lora(o) ? "adapter" : "model", t->data->output);
 }
 
-static enum status check_options(struct train *t, const struct tune_options *o, struct error *error)
+static enum status check_options(struct train *t, struct error *error)
 {
+    const struct tune_options *o = cli_values(t->cli, 1);
     static const char *const of_lora[] = {"rank", "alpha", "rslora", "targets", NULL};
     if (!t->data->base)
         return error_set(error, STATUS_USAGE, "tune: name the model with -m");
@@ -168,6 +172,7 @@ static enum status check_options(struct train *t, const struct tune_options *o, 
 
 static enum status run(struct cli *cli, struct error *error)
 {
+    static const struct train_stages stages = {check_options, prepare, save, conclude};
     const struct tune_options *o = cli_values(cli, 1);
     struct train_shape shape = {.context = o->context, .dropout = o->dropout};
     struct examples examples = {0};
@@ -175,37 +180,9 @@ static enum status run(struct cli *cli, struct error *error)
                       .data = cli_values(cli, 0),
                       .shape = &shape,
                       .run = cli_values(cli, 2),
-                      .examples = &examples,
-                      .lock = -1};
-    t.checkpoints = t.run->checkpoint_layers;
-    t.model.tokenizer.bos = t.model.tokenizer.eos = -1;
-    enum status status = check_options(&t, o, error);
-    if (status == STATUS_OK)
-        status = train_parse_sources(&t, error);
-    if (status == STATUS_OK && (!t.data->resume || !t.data->output))
-        status = cli_check_output(cli, t.data->output, error);
-    if (status == STATUS_OK)
-        status = train_check_sources(&t, error);
-    if (status == STATUS_OK)
-        status = compute_create((int)cli->common->threads,
-                                strcmp(t.run->precision, "bf16") == 0 ? MATMUL_BF16 : MATMUL_F32,
-                                &t.compute, error);
-    if (status != STATUS_OK)
-        return status;
-    status = prepare(&t, o, error);
-    if (status == STATUS_INTERRUPTED)
-        error_set(error, status, "stopped before the first step; the same command%s goes on",
-                  cli->parent ? "" : " with --resume");
-    if (status == STATUS_OK)
-        status = train_run(&t, error);
-    if (status == STATUS_OK)
-        status = save(&t, o, error);
-    if (status == STATUS_OK)
-        conclude(&t, o);
-    train_close(&t);
+                      .examples = &examples};
+    enum status status = train_job(&t, &stages, error);
     examples_free(&examples);
-    model_free(&t.model);
-    compute_free(&t.compute);
     return status;
 }
 
