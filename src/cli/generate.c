@@ -212,7 +212,7 @@ static enum status read_prompt(const struct generate_options *o, struct buffer *
     return buffer_check(prompt, error);
 }
 
-static void report(struct cli *cli, struct completion *made, int64_t wanted)
+static void report(struct cli *cli, struct completion *made, int64_t wanted, int64_t context)
 {
     const struct engine_result *r = &made->result;
     double rate = talk_rate(r);
@@ -223,8 +223,7 @@ static void report(struct cli *cli, struct completion *made, int64_t wanted)
         putchar('\n');
     cli_say(cli, "%lld tokens, %.1f a second", (long long)r->made_tokens, rate);
     if (r->end == ENGINE_LENGTH && r->made_tokens < wanted)
-        cli_say(cli, "the context of %lld tokens is full",
-                (long long)(r->prompt_tokens + r->made_tokens));
+        cli_say(cli, "the context of %lld tokens is full", (long long)context);
 }
 
 /* The prompt as a user's message. */
@@ -283,7 +282,7 @@ static enum status make_completions(struct cli *cli, struct loaded *loaded,
             json_array_append_new(choices, object);
         }
         if (status == STATUS_OK)
-            report(cli, &made, q->most_tokens);
+            report(cli, &made, q->most_tokens, loaded->model.decoder.config.context);
         completion_free(&made);
     }
     if (status == STATUS_OK && q->n > 1)
