@@ -24,6 +24,9 @@ int64_t bench_number(const char *text, const char *name, int64_t least);
 /* Ends the program with the error's message unless the status is STATUS_OK. */
 void bench_require(enum status status, const struct error *error);
 
+/* Reads `bytes` bytes plainly, by all threads; returns bytes a second. */
+double bench_read_rate(struct thread_pool *pool, const void *memory, int64_t bytes);
+
 /* All documents of a corpus of JSON lines, in memory. */
 struct bench_corpus {
     struct buffer text;

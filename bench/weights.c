@@ -30,31 +30,6 @@ struct bench {
     float *x, *y;
 };
 
-static void read_memory(void *context, int64_t begin, int64_t end, int thread)
-{
-    const struct bench *bench = context;
-    for (int64_t piece = begin; piece < end; piece++) {
-        const uint64_t *words = (const uint64_t *)bench->memory + piece * (1 << 17);
-        uint64_t sums[8] = {0};
-        for (int64_t i = 0; i < 1 << 17; i += 8) {
-            __builtin_prefetch(words + i + 512);
-            for (int j = 0; j < 8; j++)
-                sums[j] += words[i + j];
-        }
-        for (int j = 1; j < 8; j++)
-            sums[0] += sums[j];
-        memcpy(bench->y + 16 * thread, sums, sizeof *sums); /* so that it is not left out */
-    }
-}
-
-/* Bytes a second. */
-static double read_rate(struct bench *bench)
-{
-    double begin = bench_seconds();
-    thread_pool_for(bench->compute.pool, STREAM >> 20, 8, read_memory, bench);
-    return (double)STREAM / (bench_seconds() - begin);
-}
-
 #if defined(__x86_64__)
 __attribute__((target("avx512f,avx512vnni"))) static void peak_vnni(void *context, int64_t begin,
                                                                     int64_t end, int thread)
@@ -140,7 +115,7 @@ static void measure(struct bench *bench, const struct weight_format *format, int
     double input[ROUNDS_MOST]; /* gradient of the input, in f32 */
     for (int round = 0; round < rounds; round++) {
         double seconds = 0;
-        read[round] = read_rate(bench);
+        read[round] = bench_read_rate(bench->compute.pool, bench->memory, STREAM);
         int64_t at = 0;
         for (; at < STREAM; at += bytes) {
             weight.data = bench->memory + at;

@@ -178,7 +178,7 @@ static enum status check_request(const struct engine *e, const struct engine_req
                              "token %lld of the prompt, %ld, is none of the "
                              "vocabulary's %lld",
                              (long long)i, (long)r->prompt[i], (long long)vocabulary);
-    if (kv_pages_for(r->prompt_count + 1) > e->cache.pages)
+    if (kv_pages_for(r->prompt_count) > e->cache.pages)
         return error_set(error, STATUS_FAILED,
                          "the prompt of %lld tokens does not fit the key/value cache of %lld",
                          (long long)r->prompt_count, (long long)(e->cache.pages * KV_PAGE));

@@ -9,7 +9,7 @@
 #define ROW_BLOCK 168     /* largest block of rows of A: 12 tiles of 14, 28 of 6, 42 of 4 */
 #define STRIP 256         /* columns of an untransposed B that are unpacked together */
 #define SMALL_ROWS 4      /* up to here a product is many dot products */
-#define DOT_ROWS 64       /* rows whose dot products are made at a time */
+#define DOT_COLUMNS 12    /* columns that are done together; whole DOTS_COLUMNS */
 #define DOT_WORK 200000   /* multiplications in a piece of such a product */
 
 struct gemm_job {
@@ -187,53 +187,86 @@ struct dot_job {
     const struct gemm_call *call;
 };
 
-/* Dot products of `count` values of at most DOT_ROWS rows of A, from `first` on, with a stored row
- * of B. */
-static void stored_dots(const struct dot_job *job, int64_t row, int64_t first, int64_t begin,
-                        int64_t count, float *space, float *sums)
+/* Dot products of `count` values of `rows` rows of A, from `first` on, with a few stored rows of
+ * B. */
+static void stored_dots(const struct dot_job *job, int64_t column, int64_t begin, int64_t count,
+                        const float *unpacked, int64_t first, struct dots_call *dots)
 {
     const struct gemm_call *call = job->call;
     const struct row_kernels *kernels = job->compute->kernels;
-    const float *a = call->a + first * call->a_stride + begin;
-    int64_t rows = call->m - first < DOT_ROWS ? call->m - first : DOT_ROWS;
-    if (call->b.type == GEMM_F32 || call->b.unpack) {
-        const float *values = stored_row(job->compute, &call->b, row, begin, count, space);
-        for (int64_t i = 0; i < rows; i++)
-            sums[i] = kernels->dot(count, a + i * call->a_stride, values);
-        return;
+    dots->x = call->a + first * call->a_stride + begin;
+    dots->x_stride = call->a_stride;
+    dots->y_stride = unpacked ? count : call->b.stride;
+    dots->y = unpacked;
+    if (!unpacked && call->b.type == GEMM_F32)
+        dots->y = (const float *)call->b.data + column * call->b.stride + begin;
+    else if (!unpacked)
+        dots->y = (const uint16_t *)call->b.data + column * call->b.stride + begin;
+    if (unpacked || call->b.type == GEMM_F32)
+        kernels->dots(count, dots);
+    else if (call->b.type == GEMM_BF16)
+        kernels->dots_bfloat(count, dots);
+    else
+        kernels->dots_half(count, dots);
+}
+
+/* Sums into C: with add and bias in the first pass along K, to what is there in the others. */
+static void store_dots(const struct gemm_call *call, int64_t row, int64_t column, bool first,
+                       const struct dots_call *dots)
+{
+    for (int r = 0; r < dots->rows; r++)
+        for (int j = 0; j < dots->columns; j++) {
+            float *c = call->c + (row + r) * call->c_stride + column + j;
+            float sum = dots->out[r][j];
+            if (!first)
+                sum += *c;
+            else if (call->add)
+                sum += call->add[(row + r) * call->add_stride + column + j];
+            if (first && call->bias)
+                sum += call->bias[column + j];
+            *c = sum;
+        }
+}
+
+/* How many of the rows that are left to take together: no single one at the end. */
+static int dot_rows(int64_t left)
+{
+    if (left == DOTS_ROWS + 1)
+        return DOTS_ROWS - 1;
+    return (int)(left < DOTS_ROWS ? left : DOTS_ROWS);
+}
+
+/* Columns [begin, end) for all rows. Stored rows of B come from memory once, and stay beside the
+ * processor for the further rows of A. */
+static void dot_block(const struct dot_job *job, int64_t begin, int64_t end, float *space)
+{
+    const struct gemm_call *call = job->call;
+    const int64_t most = (int64_t)(COMPUTE_SCRATCH_BYTES / sizeof(float)) / DOT_COLUMNS;
+    for (int64_t depth = 0; depth < call->k; depth += most) {
+        int64_t count = call->k - depth < most ? call->k - depth : most;
+        for (int64_t j = begin; call->b.unpack && j < end; j++)
+            call->b.unpack(job->compute, call->b.context, j, depth, count,
+                           space + (j - begin) * count);
+        struct dots_call dots;
+        for (int64_t row = 0; row < call->m; row += dots.rows) {
+            dots.streamed = row == 0 && !call->b.unpack;
+            dots.rows = dot_rows(call->m - row);
+            for (int64_t column = begin; column < end; column += dots.columns) {
+                dots.columns = (int)(end - column < DOTS_COLUMNS ? end - column : DOTS_COLUMNS);
+                stored_dots(job, column, depth, count,
+                            call->b.unpack ? space + (column - begin) * count : NULL, row, &dots);
+                store_dots(call, row, column, depth == 0, &dots);
+            }
+        }
     }
-    const uint16_t *stored = (const uint16_t *)call->b.data + row * call->b.stride + begin;
-    for (int64_t i = 0; i < rows; i++)
-        sums[i] = call->b.type == GEMM_BF16
-                      ? kernels->dot_bfloat(count, a + i * call->a_stride, stored)
-                      : kernels->dot_half(count, a + i * call->a_stride, stored);
 }
 
 static void dot_columns(void *context, int64_t begin, int64_t end, int thread)
 {
     const struct dot_job *job = context;
-    const struct gemm_call *call = job->call;
-    float *space = compute_scratch(job->compute, thread);
-    int64_t most = (int64_t)(COMPUTE_SCRATCH_BYTES / sizeof(float));
-    for (int64_t j = begin; j < end; j++) {
-        for (int64_t depth = 0; depth < call->k; depth += most) {
-            int64_t count = call->k - depth < most ? call->k - depth : most;
-            float sums[DOT_ROWS];
-            for (int64_t i = 0; i < call->m; i++) {
-                if (i % DOT_ROWS == 0)
-                    stored_dots(job, j, i, depth, count, space, sums);
-                float *c = call->c + i * call->c_stride + j;
-                float sum = sums[i % DOT_ROWS];
-                if (depth > 0)
-                    sum += *c;
-                else if (call->add)
-                    sum += call->add[i * call->add_stride + j];
-                if (depth == 0 && call->bias)
-                    sum += call->bias[j];
-                *c = sum;
-            }
-        }
-    }
+    for (int64_t column = begin; column < end; column += DOT_COLUMNS)
+        dot_block(job, column, column + DOT_COLUMNS < end ? column + DOT_COLUMNS : end,
+                  compute_scratch(job->compute, thread));
 }
 
 static void gemm_slab(struct gemm_job *job)
@@ -282,7 +315,8 @@ void gemm(const struct compute *compute, const struct gemm_call *call)
         struct dot_job job = {compute, call};
         /* A piece must be worth the hand-over: some 10 us. */
         int64_t grain = DOT_WORK / (call->k * call->m) + 1;
-        thread_pool_for(compute->pool, call->n, grain > 16 ? grain : 16, dot_columns, &job);
+        grain = (grain + DOT_COLUMNS - 1) / DOT_COLUMNS * DOT_COLUMNS;
+        thread_pool_for(compute->pool, call->n, grain, dot_columns, &job);
         return;
     }
     struct gemm_job job = {.compute = compute, .call = call};

@@ -37,12 +37,26 @@ struct adamw_update {
 };
 
 #define KEY_LANES 32
+#define DOTS_ROWS 3
+#define DOTS_COLUMNS 4
+
+/* Strides are in values. */
+struct dots_call {
+    const float *x;
+    const void *y;
+    int64_t x_stride, y_stride;
+    bool streamed;                      /* y comes from memory, and what lies behind it follows */
+    int rows, columns;                  /* at most DOTS_ROWS, DOTS_COLUMNS */
+    float out[DOTS_ROWS][DOTS_COLUMNS]; /* result */
+};
 
 struct row_kernels {
     float (*dot)(int64_t n, const float *x, const float *y);
-    /* The same with y stored as bfloat16 or f16, which are widened as they are read. */
-    float (*dot_bfloat)(int64_t n, const float *x, const uint16_t *y);
-    float (*dot_half)(int64_t n, const float *x, const uint16_t *y);
+    /* Dot products of a few x with a few y, each of which is the same bits whatever the others are.
+     * y is stored as f32, or as bfloat16 or f16, which are widened as they are read. */
+    void (*dots)(int64_t n, struct dots_call *call);
+    void (*dots_bfloat)(int64_t n, struct dots_call *call);
+    void (*dots_half)(int64_t n, struct dots_call *call);
     double (*sum_squares)(int64_t n, const float *x);
     float (*sum)(int64_t n, const float *x);
     float (*maximum)(int64_t n, const float *x);                 /* n > 0 */

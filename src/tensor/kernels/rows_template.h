@@ -115,33 +115,115 @@ static inline void wide_of_halves(const uint16_t *x, wide_f32 *out)
 #endif
 }
 
-/* The same sums as dot's. The stored row is prefetched from further on: it comes from memory. */
-#define DOT_OF(name, wide_of, narrow)                                                              \
-    static float name(int64_t n, const float *x, const uint16_t *y)                                \
-    {                                                                                              \
-        wide_f32 sums[4] = {0}, wide;                                                              \
-        int64_t i = 0;                                                                             \
-        for (; i + 4 * LANES <= n; i += 4 * LANES) {                                               \
-            __builtin_prefetch((const void *)((uintptr_t)(y + i) + STREAM_AHEAD));                 \
-            __builtin_prefetch((const void *)((uintptr_t)(y + i) + STREAM_AHEAD + 64));            \
-            for (int j = 0; j < 4; j++) {                                                          \
-                wide_of(y + i + j * LANES, &wide);                                                 \
-                sums[j] += *(const wide_f32 *)(x + i + j * LANES) * wide;                          \
-            }                                                                                      \
-        }                                                                                          \
-        for (; i + LANES <= n; i += LANES) {                                                       \
-            wide_of(y + i, &wide);                                                                 \
-            sums[0] += *(const wide_f32 *)(x + i) * wide;                                          \
-        }                                                                                          \
-        float last[LANES], rest = 0;                                                               \
-        for (int64_t j = i; j < n; j++)                                                            \
-            last[j - i] = narrow(y[j]);                                                            \
-        if (i < n)                                                                                 \
-            rest = dot_rest(n - i, x + i, last);                                                   \
-        return wide_sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;                         \
+enum stored { STORED_FLOAT, STORED_BFLOAT, STORED_HALF };
+#define FORCED static inline __attribute__((always_inline))
+
+FORCED void stored_wide(enum stored type, const void *y, int64_t at, wide_f32 *out)
+{
+    if (type == STORED_FLOAT)
+        *out = *(const wide_f32 *)((const float *)y + at);
+    else if (type == STORED_BFLOAT)
+        wide_of_bfloats((const uint16_t *)y + at, out);
+    else
+        wide_of_halves((const uint16_t *)y + at, out);
+}
+
+FORCED float stored_value(enum stored type, const void *y, int64_t at)
+{
+    return type == STORED_FLOAT    ? ((const float *)y)[at]
+           : type == STORED_BFLOAT ? bfloat_to_float(((const uint16_t *)y)[at])
+                                   : half_to_float(((const uint16_t *)y)[at]);
+}
+
+/* sums[r][c][part] += the products of LANES values from `at` on. */
+FORCED void dots_add(enum stored type, int rows, int columns, const struct dots_call *call,
+                     int64_t at, int part, wide_f32 (*sums)[DOTS_COLUMNS][2])
+{
+    wide_f32 wide[DOTS_COLUMNS];
+#pragma GCC unroll 4
+    for (int c = 0; c < columns; c++)
+        stored_wide(type, call->y, c * call->y_stride + at, &wide[c]);
+#pragma GCC unroll 3
+    for (int r = 0; r < rows; r++) {
+        wide_f32 x = *(const wide_f32 *)(call->x + r * call->x_stride + at);
+#if defined(__AVX512F__)
+        __asm__("" : "+v"(x)); /* read once, not in each product */
+#endif
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; c++)
+            sums[r][c][part] += x * wide[c];
     }
-DOT_OF(dot_bfloat, wide_of_bfloats, bfloat_to_float)
-DOT_OF(dot_half, wide_of_halves, half_to_float)
+}
+
+/* Stored rows come from memory one block behind the other: what lies behind this block is
+ * prefetched, a share in each step. */
+FORCED void dots_block(enum stored type, int rows, int columns, int64_t n, struct dots_call *call)
+{
+    const int64_t bytes = type == STORED_FLOAT ? 4 : 2;
+    uintptr_t ahead = (uintptr_t)call->y + (uintptr_t)(columns * call->y_stride * bytes);
+    wide_f32 sums[DOTS_ROWS][DOTS_COLUMNS][2] = {0};
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES, ahead += (uintptr_t)(2 * LANES * bytes * columns)) {
+        for (int64_t line = 0; call->streamed && line < 2 * LANES * bytes * columns; line += 64)
+            __builtin_prefetch((const void *)(ahead + (uintptr_t)line));
+        dots_add(type, rows, columns, call, i, 0, sums);
+        dots_add(type, rows, columns, call, i + LANES, 1, sums);
+    }
+    if (i + LANES <= n) {
+        dots_add(type, rows, columns, call, i, 0, sums);
+        i += LANES;
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < columns; c++) {
+        float last[LANES];
+        for (int64_t j = i; j < n; j++)
+            last[j - i] = stored_value(type, call->y, c * call->y_stride + j);
+#pragma GCC unroll 3
+        for (int r = 0; r < rows; r++) {
+            float rest = i < n ? dot_rest(n - i, call->x + r * call->x_stride + i, last) : 0;
+            call->out[r][c] = wide_sum(sums[r][c][0] + sums[r][c][1]) + rest;
+        }
+    }
+}
+
+/* Where there are registers for the sums of many, a value that was read serves several. A single
+ * row takes its columns one by one, which is how they lie in memory. */
+FORCED void dots_of(enum stored type, int64_t n, struct dots_call *call)
+{
+#if defined(__AVX512F__)
+    if (call->columns == DOTS_COLUMNS && call->rows == DOTS_ROWS) {
+        dots_block(type, DOTS_ROWS, DOTS_COLUMNS, n, call);
+        return;
+    }
+    if (call->columns == DOTS_COLUMNS && call->rows == DOTS_ROWS - 1) {
+        dots_block(type, DOTS_ROWS - 1, DOTS_COLUMNS, n, call);
+        return;
+    }
+#endif
+    struct dots_call one = *call;
+    for (int r = 0; r < call->rows; r++)
+        for (int c = 0; c < call->columns; c++) {
+            one.x = call->x + r * call->x_stride;
+            one.y = (const char *)call->y + c * call->y_stride * (type == STORED_FLOAT ? 4 : 2);
+            dots_block(type, 1, 1, n, &one);
+            call->out[r][c] = one.out[0][0];
+        }
+}
+
+static void dots(int64_t n, struct dots_call *call)
+{
+    dots_of(STORED_FLOAT, n, call);
+}
+
+static void dots_bfloat(int64_t n, struct dots_call *call)
+{
+    dots_of(STORED_BFLOAT, n, call);
+}
+
+static void dots_half(int64_t n, struct dots_call *call)
+{
+    dots_of(STORED_HALF, n, call);
+}
 
 static float sum(int64_t n, const float *x)
 {
@@ -638,8 +720,9 @@ const struct row_kernels JOIN(row_kernels_, SUFFIX) = {
     .mix_rows = mix_rows,
     .widen_bytes = widen_bytes,
     .widen_scaled = widen_scaled,
-    .dot_bfloat = dot_bfloat,
-    .dot_half = dot_half,
+    .dots = dots,
+    .dots_bfloat = dots_bfloat,
+    .dots_half = dots_half,
     .widen_bfloat = widen_bfloat,
     .widen_half = widen_half,
     .narrow_half = narrow_half,
