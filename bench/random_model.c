@@ -27,8 +27,8 @@ int main(int count, char **words)
     config.kv_heads = 4;
     config.hidden = 5632;
     bench_require(decoder_create_random(&config, 1, &model.decoder, &error), &error);
-    bench_require(
-        model_save_gguf(&model, words[2], weight_format_by_name("f16"), "random", &error), &error);
+    bench_require(model_save_gguf(&model, words[2], weight_format_by_name("f16"), "random", &error),
+                  &error);
     model_free(&model);
     return 0;
 }

@@ -2,6 +2,8 @@
 import os
 import statistics
 
+import engine
+
 
 def spread(ratio):
     return f"{ratio['median']:.2f} ({ratio['min']:.2f}..{ratio['max']:.2f})"
@@ -184,8 +186,8 @@ def render(results):
             "run: a ratio is the peer's time divided by adze's, median (smallest..largest) over "
             "turns beside each other; above 1 adze is faster.\n\n" + machine(results))
     for name, section in (("train", train), ("gemm", gemm), ("weights", weights),
-                          ("tokenizer", tokenizer),
-                          ("lora", lora), ("dsir", dsir), ("program", program)):
+                          ("engine", lambda r: engine.render(r, table)),
+                          ("lora", lora), ("tokenizer", tokenizer), ("dsir", dsir), ("program", program)):
         if name in results:
             text += "\n" + section(results)
     with open(os.path.join(os.path.dirname(__file__), "notes.md"), encoding="utf-8") as notes:

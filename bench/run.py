@@ -20,115 +20,18 @@ import subprocess
 import sys
 import time
 
+import engine
 import report
+from turns import CORES, Quiet, Stepper, ratios, run_json, take_turns, watched
 
-SECTIONS = ("gemm", "weights", "train", "lora", "tokenizer", "dsir", "program")
+SECTIONS = ("gemm", "weights", "train", "lora", "engine", "tokenizer", "dsir", "program")
 BUILD = "build/bench"
 RESULTS = BUILD + "/results.json"
-TICKS = os.sysconf("SC_CLK_TCK")
-CORES = os.cpu_count()
-DISTURBED = 0.05
 SIZES = {  # layers, width, heads, hidden, context, batch, vocabulary; sequences in 1024 tokens
     "1.5M": ("4 128 4 352 256 16 2816", 4),
     "16.9M": ("6 384 6 1024 256 16 8192", 4),
     "110M": ("12 768 12 2048 512 4 16384", 2),
 }
-
-
-def busy_ticks():
-    with open("/proc/stat") as file:
-        ticks = [int(word) for word in file.readline().split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4]
-
-
-def own_ticks(pids):
-    total = 0
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                words = file.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        total += int(words[11]) + int(words[12])
-    return total
-
-
-class Quiet:
-    """Waits for other processes to be quiet, for at most `patience` seconds in all."""
-
-    def __init__(self, patience):
-        self.left = patience
-        self.pids = []
-
-    def others(self):
-        return busy_ticks() - own_ticks(self.pids + [os.getpid()])
-
-    def wait(self):
-        while self.left > 0:
-            before, begin = self.others(), time.monotonic()
-            time.sleep(0.25)
-            elapsed = time.monotonic() - begin
-            if self.others() - before < 0.1 * elapsed * TICKS * CORES:
-                return
-            self.left -= elapsed
-
-    def watch(self, work):
-        """Runs work() and returns its result and the share that others took of the machine."""
-        before, begin = self.others(), time.monotonic()
-        result = work()
-        elapsed = max(time.monotonic() - begin, 0.05)
-        return result, max(0.0, self.others() - before) / (elapsed * TICKS * CORES)
-
-
-class Stepper:
-    """A program that makes one step for each line it is sent."""
-
-    def __init__(self, command, threads):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env=environment(threads))
-
-    def ready(self):
-        if not self.process.stdout.readline():
-            sys.exit(f"{self.process.args[0]} ended before its first step")
-
-    def step(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())["seconds"]
-
-    def finish(self):
-        self.process.stdin.close()
-        summary = json.loads(self.process.stdout.readline())
-        self.process.wait()
-        return summary
-
-
-def environment(threads):
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_THREAD_TIMEOUT": "20",
-            "RAYON_NUM_THREADS": str(threads)}
-
-
-def take_turns(quiet, sides, rounds):
-    """Rounds in which every side has its turn; {side: [value of each kept round]}."""
-    kept, spoiled, tries = [], [], 0
-    while len(kept) < rounds and tries < rounds * 4:
-        tries += 1
-        row, worst = {}, 0.0
-        for name, turn in sides.items():
-            quiet.wait()
-            row[name], share = quiet.watch(turn)
-            worst = max(worst, share)
-        (kept if worst < DISTURBED else spoiled).append(row)
-        if quiet.left <= 0 and len(kept) + len(spoiled) >= rounds:
-            break
-    rows = kept if len(kept) >= 3 else kept + spoiled
-    note = {"rounds": len(rows), "disturbed": len(rows) - len(kept), "repeated": len(spoiled)}
-    return {name: [row[name] for row in rows] for name in sides}, note
-
-
-def ratios(theirs, ours):
-    values = [a / b for a, b in zip(theirs, ours)]
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def train_group(options, quiet, size, group, rounds):
@@ -216,24 +119,8 @@ def measure_lora(options, quiet, results):
     print("lora", best, json.dumps(results["lora"]["ratios"]), flush=True)
 
 
-def run_json(command, threads):
-    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True,
-                            env=environment(threads)).stdout
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-
-
-def watched(command, threads):
-    """A turn of a program that measures itself; its children count as ours once they ended."""
-    return lambda: run_json(command, threads)[-1]
-
-
-class Batch(Quiet):
-    """For programs that run to their end within a turn: their time is that of our children."""
-
-    def others(self):
-        times = os.times()
-        return busy_ticks() - int((times.user + times.system + times.children_user +
-                                   times.children_system) * TICKS)
+def measure_engine(options, quiet, results):
+    engine.measure(options, quiet, results, BUILD, prepare_texts()[0], save)
 
 
 def measure_gemm(options, quiet, results):
@@ -369,7 +256,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", required=True, help="interpreter that has the peers")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="measure this section")
-    parser.add_argument("--lora-model", help="lora: a GGUF file with few bits")
+    parser.add_argument("--lora-model", help="lora, engine: a GGUF file with few bits")
+    parser.add_argument("--llama", help="engine: a build folder of llama.cpp")
+    parser.add_argument("--ik", help="engine: a build folder of ik_llama.cpp")
+    parser.add_argument("--format", action="append", choices=engine.FORMATS,
+                        help="engine: only this")
     parser.add_argument("--size", action="append", choices=SIZES, help="train: only this size")
     parser.add_argument("--threads", type=int, default=CORES)
     parser.add_argument("--rounds", type=int, default=7)
@@ -384,8 +275,7 @@ def main():
     describe_machine(options, results)
     for section in options.only or SECTIONS:
         print("measuring", section, flush=True)
-        quiet = (Quiet if section in ("train", "lora") else Batch)(options.patience)
-        globals()["measure_" + section](options, quiet, results)
+        globals()["measure_" + section](options, Quiet(options.patience), results)
         save(results)
     os.makedirs("docs", exist_ok=True)
     with open("docs/performance.md", "w") as file:

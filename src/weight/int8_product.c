@@ -20,6 +20,7 @@ struct int8_job {
     int64_t weight_bytes; /* of a row */
     unsigned char *rows;  /* rounded */
     int64_t row_bytes;
+    bool owner;           /* of the place where they are; else another call's serve */
     int64_t first, count; /* rows of the call that are done now */
 };
 
@@ -65,24 +66,36 @@ static void store(const struct gemm_call *call, int64_t row, int64_t column, int
     const float *add = call->add ? call->add + row * call->add_stride + column : NULL;
     const float *bias = call->bias ? call->bias + column : NULL;
     for (int64_t j = 0; j < count; j++) {
-        float value = sums[j];
-        if (bias)
-            value += bias[j];
-        if (add)
-            value += add[j];
-        c[j] = value;
+        float value = bias ? sums[j] + bias[j] : sums[j];
+        c[j] = add ? value + add[j] : value;
     }
 }
 
-/* Calls of few rows that are done together: groups of `lanes` outputs of one after the other. */
-struct int8_few_job {
+/* Calls that are done together: their outputs, `width` at a time, one call after the other. */
+struct int8_together {
     struct int8_job *jobs;
     int count;
+    int64_t width;
+    void (*multiply)(const struct int8_job *job, int64_t begin, int64_t end, int thread);
 };
 
-static int64_t groups_of(const struct int8_job *job)
+static int64_t groups_of(const struct int8_job *job, int64_t width)
 {
-    return (job->call->n + job->kernels->lanes - 1) / job->kernels->lanes;
+    return (job->call->n + width - 1) / width;
+}
+
+static void multiply_together(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct int8_together *together = context;
+    int64_t first = 0;
+    for (int i = 0; i < together->count && first < end; i++) {
+        int64_t groups = groups_of(&together->jobs[i], together->width);
+        int64_t from = begin > first ? begin - first : 0;
+        int64_t to = end - first < groups ? end - first : groups;
+        if (from < to)
+            together->multiply(&together->jobs[i], from, to, thread);
+        first += groups;
+    }
 }
 
 static void multiply_groups(const struct int8_job *job, int64_t begin, int64_t end, int thread)
@@ -107,20 +120,6 @@ static void multiply_groups(const struct int8_job *job, int64_t begin, int64_t e
     }
 }
 
-static void multiply_few(void *context, int64_t begin, int64_t end, int thread)
-{
-    const struct int8_few_job *few = context;
-    int64_t first = 0;
-    for (int i = 0; i < few->count && first < end; i++) {
-        int64_t groups = groups_of(&few->jobs[i]);
-        int64_t from = begin > first ? begin - first : 0;
-        int64_t to = end - first < groups ? end - first : groups;
-        if (from < to)
-            multiply_groups(&few->jobs[i], from, to, thread);
-        first += groups;
-    }
-}
-
 /* Scratch memory of a thread: sums, a pair of panels, copied rows of weights. */
 static int64_t panel_bytes(const struct int8_job *job)
 {
@@ -136,50 +135,52 @@ static bool fits(const struct int8_job *job)
            job->row_bytes * INT8_FEW * GEMM_GROUP_MOST <= (int64_t)GEMM_PANEL_BYTES;
 }
 
-/* All rows times one pair of panels. */
+/* All rows times one pair of panels, for columns from `column` on. */
 static void multiply_panels(const struct int8_job *job, const unsigned char *const *panels,
-                            float *sums)
+                            int64_t column, float *sums)
 {
     const struct int8_kernels *kernels = job->kernels;
-    const int64_t depth = job->call->k;
-    for (int64_t begin = 0; begin < depth; begin += SLAB)
+    const struct gemm_call *call = job->call;
+    const int64_t width = 2 * kernels->lanes, left = call->n - column;
+    for (int64_t begin = 0; begin < call->k; begin += SLAB)
         for (int64_t i = 0; i < job->count; i += kernels->tile_rows) {
-            int64_t left = job->count - i;
+            int64_t rows = job->count - i, row = job->first + i;
             struct int8_tile tile = {
                 .panels = {panels[0], panels[1]},
                 .rows = job->rows + i * job->row_bytes,
                 .row_stride = job->row_bytes,
-                .row_count = (int)(left < kernels->tile_rows ? left : kernels->tile_rows),
-                .depth = depth,
+                .row_count = (int)(rows < kernels->tile_rows ? rows : kernels->tile_rows),
+                .depth = call->k,
                 .begin = begin,
-                .end = depth - begin < SLAB ? depth : begin + SLAB,
-                .sums = sums + i * 2 * kernels->lanes,
+                .end = call->k - begin < SLAB ? call->k : begin + SLAB,
+                .sums = sums + i * width,
+                .columns = (int)(left < width ? left : width),
+                .c = call->c + row * call->c_stride + column,
+                .c_stride = call->c_stride,
+                .add = call->add ? call->add + row * call->add_stride + column : NULL,
+                .add_stride = call->add_stride,
+                .bias = call->bias ? call->bias + column : NULL,
             };
             kernels->multiply_tile[job->weight->format->code](&tile);
         }
 }
 
 /* Pairs of groups of outputs. */
-static void multiply_many(void *context, int64_t begin, int64_t end, int thread)
+static void multiply_pairs(const struct int8_job *job, int64_t begin, int64_t end, int thread)
 {
-    const struct int8_job *job = context;
-    const struct gemm_call *call = job->call;
     const int64_t lanes = job->kernels->lanes, bytes = panel_bytes(job);
     float *sums = compute_scratch(job->compute, thread);
     unsigned char *memory = (unsigned char *)(sums + SUMS_ROWS * 2 * lanes);
     for (int64_t pair = begin; pair < end; pair++) {
-        int64_t column = pair * 2 * lanes, left = call->n - column;
+        int64_t column = pair * 2 * lanes, left = job->call->n - column;
         const unsigned char *panels[2] = {memory, memory};
         for (int p = 0; p < 2 && left > p * lanes; p++) {
             panels[p] = memory + p * bytes;
             job->kernels->pack[job->weight->format->code](
                 weight_rows(job, column + p * lanes, memory + 2 * bytes), job->weight_bytes,
-                call->k, memory + p * bytes);
+                job->call->k, memory + p * bytes);
         }
-        multiply_panels(job, panels, sums);
-        for (int64_t i = 0; i < job->count; i++)
-            store(call, job->first + i, column, left < 2 * lanes ? left : 2 * lanes,
-                  sums + i * 2 * lanes);
+        multiply_panels(job, panels, column, sums);
     }
 }
 
@@ -189,43 +190,60 @@ static bool same_layout(const struct int8_layout *a, const struct int8_layout *b
            a->minima == b->minima && a->negative == b->negative;
 }
 
-/* Rounds A once for all calls that want it in the same form. */
+/* Gives each call its place for rounded rows; calls that want them in the same form share one.
+ * Returns the bytes of a row of all of them together. Marks those that own their place. */
+static int64_t share_rows(struct int8_job *jobs, int count, int64_t rows)
+{
+    unsigned char *place = jobs[0].compute->panels;
+    int64_t bytes = 0;
+    for (int i = 0; i < count; i++) {
+        int same = 0;
+        while (!same_layout(jobs[same].layout, jobs[i].layout))
+            same++;
+        jobs[i].owner = same == i;
+        jobs[i].rows = jobs[i].owner ? place + bytes * rows : jobs[same].rows;
+        bytes += jobs[i].owner ? jobs[i].row_bytes : 0;
+    }
+    return bytes;
+}
+
 static void run_few(struct int8_job *jobs, int count)
 {
     const struct thread_pool *pool = jobs[0].compute->pool;
-    int64_t groups = 0, bytes = 0, used = 0;
+    int64_t groups = 0, bytes = 0, lanes = jobs[0].kernels->lanes;
+    share_rows(jobs, count, jobs[0].call->m);
     for (int i = 0; i < count; i++) {
-        struct int8_job *job = &jobs[i];
-        groups += groups_of(job);
-        bytes += job->call->n * job->weight_bytes;
-        int same = 0;
-        while (!same_layout(jobs[same].layout, job->layout))
-            same++;
-        job->rows = same < i ? jobs[same].rows : (unsigned char *)job->compute->panels + used;
-        if (same == i) {
-            round_rows(job, 0, job->call->m, 0);
-            used += job->row_bytes * job->call->m;
-        }
+        groups += groups_of(&jobs[i], lanes);
+        bytes += jobs[i].call->n * jobs[i].weight_bytes;
+        if (jobs[i].owner)
+            round_rows(&jobs[i], 0, jobs[i].call->m, 0);
     }
     int64_t least = PIECE_BYTES * groups / (bytes + groups + 1) + 1;
     int64_t grain = groups / (PIECES * thread_pool_size(pool)) + 1;
-    struct int8_few_job few = {jobs, count};
-    thread_pool_for(jobs[0].compute->pool, groups, grain > least ? grain : least, multiply_few,
+    struct int8_together few = {jobs, count, lanes, multiply_groups};
+    thread_pool_for(jobs[0].compute->pool, groups, grain > least ? grain : least, multiply_together,
                     &few);
 }
 
-static void run_many(struct int8_job *job)
+static void run_many(struct int8_job *jobs, int count)
 {
-    struct thread_pool *pool = job->compute->pool;
-    int64_t pairs = (job->call->n + 2 * job->kernels->lanes - 1) / (2 * job->kernels->lanes);
-    int64_t most = (int64_t)GEMM_PANEL_BYTES / job->row_bytes;
+    struct thread_pool *pool = jobs[0].compute->pool;
+    struct int8_together many = {jobs, count, 2 * jobs[0].kernels->lanes, multiply_pairs};
+    int64_t pairs = 0, m = jobs[0].call->m;
+    int64_t most = (int64_t)GEMM_PANEL_BYTES / share_rows(jobs, count, 0);
     most = most < SUMS_ROWS ? most : SUMS_ROWS;
-    int64_t parts = (job->call->m + most - 1) / most;
-    int64_t step = (job->call->m + parts - 1) / parts;
-    for (job->first = 0; job->first < job->call->m; job->first += step) {
-        job->count = job->call->m - job->first < step ? job->call->m - job->first : step;
-        thread_pool_for(pool, job->count, 8, round_rows, job);
-        thread_pool_for(pool, pairs, 1, multiply_many, job);
+    int64_t parts = (m + most - 1) / most, step = (m + parts - 1) / parts;
+    share_rows(jobs, count, step);
+    for (int i = 0; i < count; i++)
+        pairs += groups_of(&jobs[i], many.width);
+    for (int64_t first = 0; first < m; first += step) {
+        for (int i = 0; i < count; i++) {
+            jobs[i].first = first;
+            jobs[i].count = m - first < step ? m - first : step;
+            if (jobs[i].owner)
+                thread_pool_for(pool, jobs[i].count, 8, round_rows, &jobs[i]);
+        }
+        thread_pool_for(pool, pairs, 1, multiply_together, &many);
     }
 }
 
@@ -237,8 +255,7 @@ static bool prepare(const struct compute *compute, const struct gemm_call *call,
     *job = (struct int8_job){.compute = compute,
                              .kernels = int8_kernels_for(&compute->cpu),
                              .call = call,
-                             .weight = weight,
-                             .rows = compute->panels};
+                             .weight = weight};
     job->layout = &job->kernels->layouts[weight->format->code];
     if (!call->b.transposed || call->a_transposed || job->layout->block == 0)
         return false;
@@ -258,7 +275,6 @@ bool int8_product(const struct compute *compute, const struct gemm_call *calls, 
     if (calls[0].m <= INT8_FEW)
         run_few(jobs, count);
     else
-        for (int i = 0; i < count; i++)
-            run_many(&jobs[i]);
+        run_many(jobs, count);
     return true;
 }

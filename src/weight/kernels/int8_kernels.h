@@ -56,6 +56,13 @@ struct int8_tile {
     int row_count;
     int64_t depth, begin, end;
     float *sums; /* (row_count, 2 lanes): added to, but overwritten when begin is 0 */
+    /* Where the sums go when end is depth: C's first `columns` columns of each row. */
+    int columns;
+    float *c;
+    int64_t c_stride;
+    const float *add; /* added to the sums, or NULL; may be c itself */
+    int64_t add_stride;
+    const float *bias; /* added to each row's, or NULL */
 };
 
 struct int8_kernels {

@@ -98,6 +98,42 @@ INLINE lanes_f32 add_product(lanes_f32 sum, lanes_f32 a, lanes_f32 b)
 #endif
 }
 
+/* Bits of the largest magnitude of `count` values; at least those of infinity where one is no
+ * finite number. */
+INLINE int32_t largest_bits(const float *values, int count)
+{
+#if LANES == 16
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i most = _mm512_setzero_si512();
+    for (int i = 0; i < count; i += LANES)
+        most = _mm512_max_epi32(most, _mm512_and_si512(_mm512_loadu_si512(values + i), magnitude));
+    return _mm512_reduce_max_epi32(most);
+#else
+    int32_t most = 0;
+    for (int i = 0; i < count; i++) {
+        int32_t bits = (int32_t)(half_float_bits(values[i]) & 0x7fffffff);
+        most = bits > most ? bits : most;
+    }
+    return most;
+#endif
+}
+
+/* Values times `inverse`, which lie within 127, to the nearest even whole number: the lowest byte
+ * of their sum with 1.5 * 2^23. */
+INLINE void round_values(const float *values, int count, float inverse, int8_t *restrict codes)
+{
+#if LANES == 16
+    const __m512 magic = _mm512_set1_ps(12582912.0f), factor = _mm512_set1_ps(inverse);
+    for (int i = 0; i < count; i += LANES) {
+        __m512 sum = _mm512_fmadd_ps(_mm512_loadu_ps(values + i), factor, magic);
+        _mm_storeu_si128((__m128i *)(codes + i), _mm512_cvtepi32_epi8(_mm512_castps_si512(sum)));
+    }
+#else
+    for (int i = 0; i < count; i++)
+        codes[i] = (int8_t)half_float_bits(values[i] * inverse + 12582912.0f);
+#endif
+}
+
 /* Prefetches a share of the lines that `bytes` bytes from `at` on lie in: part `part` of `parts`.
  * Lines asked for all at once are dropped by a processor that is still waiting for others. Those
  * PREFETCH_FAR beyond go into the outer cache, as the way from memory is longer than some groups of

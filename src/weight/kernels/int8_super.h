@@ -309,4 +309,6 @@ INLINE void tile_super(enum weight_code format, int rows, const struct int8_tile
             }
         }
     }
+    if (tile->end == tile->depth)
+        finish_tile(rows, tile);
 }

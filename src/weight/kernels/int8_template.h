@@ -29,26 +29,36 @@ static const struct int8_layout layouts[WEIGHT_CODES] = {
 
 /* Rounding of activations. */
 
-/* Rounds `count` (32 or 256) values; returns the scale: the largest magnitude over 127. A block
- * with an infinity or a NaN gets NaN for its scale, one that is too small for an inverse becomes
- * zero. */
-static inline float round_block(const float *values, int count, int8_t *restrict codes)
+#define ROUNDED 16 /* blocks whose scales are made together, so that divisions overlap */
+
+/* Scales of at most ROUNDED blocks from the bits of their largest magnitudes, which are divided by
+ * 127, and their inverses. A block with an infinity or a NaN gets NaN for its scale, one that is
+ * too small for an inverse becomes zero. */
+static inline void make_scales(const int32_t *most, int count, float *scales, float *inverses)
 {
-    int32_t most = 0;
-    for (int i = 0; i < count; i++) {
-        int32_t bits = (int32_t)(half_float_bits(values[i]) & 0x7fffffff);
-        most = bits > most ? bits : most;
+    for (int b = 0; b < count; b++) {
+        float scale = half_float_of_bits((uint32_t)most[b]) / 127.0f, inverse = 1.0f / scale;
+        bool usable = inverse < INFINITY && most[b] < 0x7f800000;
+        scales[b] = usable ? scale : most[b] >= 0x7f800000 ? NAN : 0;
+        inverses[b] = usable ? inverse : 0;
     }
-    float scale = half_float_of_bits((uint32_t)most) / 127.0f, inverse = 1.0f / scale;
-    if (most >= 0x7f800000 || !(inverse < INFINITY)) {
-        memset(codes, 0, (size_t)count);
-        return most >= 0x7f800000 ? NAN : 0;
+}
+
+/* Rounds `blocks` blocks of `size` (32 or 256) values. */
+INLINE void round_blocks(const float *values, int size, int64_t blocks, int8_t *codes,
+                         float *scales)
+{
+    int32_t most[ROUNDED];
+    float inverses[ROUNDED];
+    for (int64_t first = 0; first < blocks; first += ROUNDED) {
+        int count = blocks - first < ROUNDED ? (int)(blocks - first) : ROUNDED;
+        for (int b = 0; b < count; b++)
+            most[b] = largest_bits(values + (first + b) * size, size);
+        make_scales(most, count, scales + first, inverses);
+        for (int b = 0; b < count; b++)
+            round_values(values + (first + b) * size, size, inverses[b],
+                         codes + (first + b) * size);
     }
-    for (int i = 0; i < count; i++) {
-        float rounded = values[i] * inverse + 12582912.0f; /* 1.5 * 2^23: to nearest even */
-        codes[i] = (int8_t)half_float_bits(rounded);
-    }
-    return scale;
 }
 
 static inline int32_t sum_codes(const int8_t *codes, int count)
@@ -65,9 +75,10 @@ static void quantize(const struct int8_layout *layout, const float *values, int6
     int8_t *codes = (int8_t *)row;
     float *scales = (float *)(row + count);
     unsigned char *sides = row + count + count / layout->block * 4;
-    for (int64_t b = 0; b < count / layout->block; b++)
-        scales[b] = layout->block == 32 ? round_block(values + 32 * b, 32, codes + 32 * b)
-                                        : round_block(values + 256 * b, 256, codes + 256 * b);
+    if (layout->block == 32)
+        round_blocks(values, 32, count / 32, codes, scales);
+    else
+        round_blocks(values, 256, count / 256, codes, scales);
     for (int64_t s = 0; s < count / layout->sub; s++) {
         int32_t sum =
             layout->sub == 32 ? sum_codes(codes + 32 * s, 32) : sum_codes(codes + 16 * s, 16);
@@ -217,6 +228,30 @@ INLINE void tile_dots(bool negative, int rows, const unsigned char *const *a,
     }
 }
 
+/* Finished sums of a tile into C. */
+INLINE void finish_tile(int rows, const struct int8_tile *tile)
+{
+    for (int r = 0; r < rows; r++)
+        for (int first = 0; first < tile->columns; first += LANES) {
+            float *c = tile->c + r * tile->c_stride + first;
+            const float *add = tile->add ? tile->add + r * tile->add_stride + first : NULL;
+            const float *bias = tile->bias ? tile->bias + first : NULL;
+            lanes_f32 sum = load_f32(tile->sums + 2 * LANES * r + first);
+            if (tile->columns - first >= LANES) {
+                if (bias)
+                    sum += load_f32(bias);
+                if (add)
+                    sum += load_f32(add);
+                store_f32(c, sum);
+                continue;
+            }
+            for (int i = 0; i < tile->columns - first; i++) {
+                float value = bias ? sum[i] + bias[i] : sum[i];
+                c[i] = add ? value + add[i] : value;
+            }
+        }
+}
+
 INLINE void tile_short(enum weight_code format, int rows, const struct int8_tile *tile)
 {
     const struct int8_layout layout = layouts[format];
@@ -260,6 +295,8 @@ INLINE void tile_short(enum weight_code format, int rows, const struct int8_tile
     for (int r = 0; r < rows; r++)
         for (int p = 0; p < 2; p++)
             store_f32(tile->sums + (2 * r + p) * LANES, sums[r][p]);
+    if (tile->end == tile->depth)
+        finish_tile(rows, tile);
 }
 
 #include "weight/kernels/int8_super.h"
