@@ -370,7 +370,7 @@ struct perplexity_options {
     struct option_list data;
     const char *field, *reference;
     int64_t window, tokens;
-    bool strict;
+    bool strict, second_half;
 };
 
 static const struct option perplexity_table[] = {
@@ -380,6 +380,10 @@ static const struct option perplexity_table[] = {
      "TOKENS", "length of a window; 0: the model's context"},
     {"evaluate-tokens", 0, OPTION_INT, offsetof(struct perplexity_options, tokens), "0", 0, 1e15,
      NULL, "TOKENS", "evaluate that many tokens, spread evenly; 0: all"},
+    {"second-half", 0, OPTION_FLAG, offsetof(struct perplexity_options, second_half), NULL, 0, 0,
+     NULL, NULL,
+     "count tokens that have at least half a window before them, as llama.cpp does; only whole "
+     "windows, of which each begins as a text"},
     {"field", 0, OPTION_TEXT, offsetof(struct perplexity_options, field), "text", 0, 0, NULL,
      "NAME", "field of JSON records that holds the text"},
     {"reference", 0, OPTION_PATH, offsetof(struct perplexity_options, reference), NULL, 0, 0, NULL,
@@ -435,13 +439,15 @@ static enum status run_perplexity(struct cli *cli, struct error *error)
     if (status != STATUS_OK)
         return status;
     struct corpus_options corpus = {o->field, o->strict, &cli_stop};
+    struct mixture_reading reading = {
+        .window = o->window, .most_tokens = o->tokens, .second_half = o->second_half};
     struct evaluation e;
     struct model reference = {0};
     struct divergence divergence;
     if (o->reference)
         status = model_load(o->reference, false, &reference, error);
     if (status == STATUS_OK)
-        status = stage_evaluate(cli, &loaded, &o->data, &corpus, o->window, o->tokens,
+        status = stage_evaluate(cli, &loaded, &o->data, &corpus, reading,
                                 o->reference ? &reference : NULL, &e, &divergence, error);
     if (status == STATUS_OK)
         stage_record_evaluation(cli, &e);

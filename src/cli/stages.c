@@ -128,7 +128,7 @@ static enum status scratch_path(char *path, size_t size, struct error *error)
 }
 
 enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
-                           const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
+                           const struct corpus_options *corpus, struct mixture_reading reading,
                            struct model *reference, struct evaluation *result,
                            struct divergence *divergence, struct error *error)
 {
@@ -154,14 +154,20 @@ enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct 
     if (status == STATUS_OK && shard.tokens < 2)
         status = error_set(error, STATUS_FAILED, "%s: no text to evaluate on", paths->items[0]);
     int64_t context = loaded->model.decoder.config.context;
-    window = window > 0 && window < context ? window : context;
+    const struct tok_around *before = &loaded->model.tokenizer.before;
+    reading.window = reading.window > 0 && reading.window < context ? reading.window : context;
+    reading.begin = before->count > 0 ? before->ids[0] : -1;
+    if (status == STATUS_OK && mixture_reading_count(&shard, &reading) < 1)
+        status = error_set(error, STATUS_FAILED,
+                           "%s: only %lld tokens of text, fewer than a window of %lld",
+                           paths->items[0], (long long)shard.tokens, (long long)reading.window);
     if (status == STATUS_OK)
         status = evaluate_shard(&loaded->model.decoder, &loaded->model.tokenizer, &loaded->tape,
-                                &shard, window, most_tokens, &cli_stop, result, error);
+                                &shard, &reading, &cli_stop, result, error);
     if (status == STATUS_OK && reference)
         status =
             difference_divergence(&reference->decoder, &loaded->model.decoder, &loaded->compute,
-                                  &shard, window, most_tokens, &cli_stop, divergence, error);
+                                  &shard, &reading, &cli_stop, divergence, error);
     shard_close(&shard);
     unlink(scratch);
     return status;

@@ -40,10 +40,11 @@ bool stage_is_gguf(const char *path);
 /* Says what was bad in a corpus, when anything was. */
 void stage_report_bad(struct cli *cli, const struct corpus_counts *counts);
 
-/* Evaluates a model on text files, tokenized into a scratch file. With a reference model, the
- * divergence of the model's predictions from the reference's is measured, too. */
+/* Evaluates a model on text files, tokenized into a scratch file. A window of 0 in `reading` is the
+ * model's context, and the token that begins a text for the model is put in. With a reference
+ * model, the divergence of the model's predictions from the reference's is measured, too. */
 enum status stage_evaluate(struct cli *cli, struct loaded *loaded, const struct option_list *paths,
-                           const struct corpus_options *corpus, int64_t window, int64_t most_tokens,
+                           const struct corpus_options *corpus, struct mixture_reading reading,
                            struct model *reference, struct evaluation *result,
                            struct divergence *divergence, struct error *error);
 

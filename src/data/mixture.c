@@ -10,7 +10,7 @@ static bool is_packed(const struct shard *shard, int64_t window)
     return shard->rows && shard->packed_window == window;
 }
 
-int64_t mixture_window_count(const struct shard *shard, int64_t window)
+static int64_t window_count(const struct shard *shard, int64_t window)
 {
     if (is_packed(shard, window))
         return shard->row_count;
@@ -19,7 +19,7 @@ int64_t mixture_window_count(const struct shard *shard, int64_t window)
 
 int64_t mixture_windows(const struct mixture *mixture, int source)
 {
-    return mixture_window_count(&mixture->sources[source].shard, mixture->window);
+    return window_count(&mixture->sources[source].shard, mixture->window);
 }
 
 enum status mixture_check(const struct mixture *mixture, const char *const *names,
@@ -101,13 +101,43 @@ static enum status cut_row(const struct shard *shard, int64_t window, int64_t be
     return status;
 }
 
-enum status mixture_window(const struct shard *shard, int64_t window, int64_t index, int64_t row,
-                           const struct mixture_rows *rows, struct error *error)
+static enum status read_window(const struct shard *shard, int64_t window, int64_t index,
+                               int64_t row, const struct mixture_rows *rows, struct error *error)
 {
     if (is_packed(shard, window))
         return cut_row(shard, window, shard->rows[2 * index], shard->rows[2 * index + 1], row, rows,
                        error);
     return cut_row(shard, window, index * window, shard->tokens, row, rows, error);
+}
+
+static int64_t all_windows(const struct shard *shard, const struct mixture_reading *reading)
+{
+    return reading->second_half ? shard->tokens / reading->window
+                                : window_count(shard, reading->window);
+}
+
+int64_t mixture_reading_count(const struct shard *shard, const struct mixture_reading *reading)
+{
+    int64_t windows = all_windows(shard, reading), wanted = reading->most_tokens / reading->window;
+    if (reading->most_tokens == 0 || wanted >= windows)
+        return windows;
+    return wanted > 0 ? wanted : 1;
+}
+
+enum status mixture_read(const struct shard *shard, const struct mixture_reading *reading,
+                         int64_t index, int64_t row, const struct mixture_rows *rows,
+                         struct error *error)
+{
+    const int64_t window = reading->window, windows = all_windows(shard, reading);
+    index = index * windows / mixture_reading_count(shard, reading);
+    enum status status = read_window(shard, window, index, row, rows, error);
+    if (status != STATUS_OK || !reading->second_half)
+        return status;
+    memset(rows->weights + row * window, 0, (size_t)(window / 2) * sizeof *rows->weights);
+    rows->weights[(row + 1) * window - 1] = 0;
+    if (reading->begin >= 0)
+        rows->tokens[row * window] = reading->begin;
+    return status;
 }
 
 enum status mixture_next(struct mixture *m, int64_t count, const struct mixture_rows *rows,
@@ -128,7 +158,7 @@ enum status mixture_next(struct mixture *m, int64_t count, const struct mixture_
         int64_t begin = index * m->window, latest = source->shard.tokens - 1 - m->window;
         begin = begin < latest ? begin : latest;
         enum status status = is_packed(&source->shard, m->window)
-                                 ? mixture_window(&source->shard, m->window, index, i, rows, error)
+                                 ? read_window(&source->shard, m->window, index, i, rows, error)
                                  : cut_row(&source->shard, m->window, begin > 0 ? begin : 0,
                                            source->shard.tokens, i, rows, error);
         if (status != STATUS_OK)

@@ -4,6 +4,7 @@
 #ifndef DATA_MIXTURE_H
 #define DATA_MIXTURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "data/shard.h"
@@ -45,10 +46,22 @@ enum status mixture_next(struct mixture *mixture, int64_t count, const struct mi
 /* Moves to where the run was after `rows` rows: replays the choice of sources without reading. */
 void mixture_seek(struct mixture *mixture, int64_t rows);
 
-/* Row `index` of a shard in order, as evaluation wants it: windows one after the other, every token
- * the target of exactly one of them; padding beyond the end has weight 0. */
-enum status mixture_window(const struct shard *shard, int64_t window, int64_t index, int64_t row,
-                           const struct mixture_rows *rows, struct error *error);
-int64_t mixture_window_count(const struct shard *shard, int64_t window);
+/* Which windows of a shard are evaluated, and what of them. */
+struct mixture_reading {
+    int64_t window;      /* tokens */
+    int64_t most_tokens; /* windows are spread evenly over the shard when there are more; 0: all */
+    /* As llama.cpp measures: whole windows only, of which tokens count that have at least half a
+     * window before them; their first token gives way to `begin` (-1: it stays). */
+    bool second_half;
+    int32_t begin;
+};
+
+/* Windows that are read. */
+int64_t mixture_reading_count(const struct shard *shard, const struct mixture_reading *reading);
+/* The `index`-th of them as a row. They lie one after the other, so that every token is the target
+ * of exactly one; padding beyond the end has weight 0. */
+enum status mixture_read(const struct shard *shard, const struct mixture_reading *reading,
+                         int64_t index, int64_t row, const struct mixture_rows *rows,
+                         struct error *error);
 
 #endif

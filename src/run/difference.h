@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <signal.h>
 
-#include "data/shard.h"
+#include "data/mixture.h"
 #include "file/model.h"
 #include "tensor/tape.h"
 
@@ -32,8 +32,7 @@ enum status difference_in_use(const struct model *a, const struct model *b, json
                               struct error *error);
 
 /* Kullback-Leibler divergence of b's predictions from a's, in nats: sum of p_a log(p_a / p_b), at
- * each predicted token, as llama.cpp's perplexity --kl-divergence has it (which counts the second
- * half of each window only). */
+ * each predicted token, as llama.cpp's perplexity --kl-divergence has it. */
 struct divergence {
     int64_t tokens;
     double mean, largest, p99, p90, median; /* of the divergence */
@@ -41,9 +40,9 @@ struct divergence {
     double loss_a, loss_b;                  /* nats per token */
 };
 
-/* Over windows of the shard, at most `most_tokens` (0: all). Vocabularies must be equal. */
+/* Over windows of the shard. Vocabularies must be equal. */
 enum status difference_divergence(struct decoder *a, struct decoder *b, struct compute *compute,
-                                  const struct shard *shard, int64_t window, int64_t most_tokens,
+                                  const struct shard *shard, const struct mixture_reading *reading,
                                   const volatile sig_atomic_t *stop, struct divergence *result,
                                   struct error *error);
 /* The same over rows of ids, one after the other: `counts[i]` ids each. */

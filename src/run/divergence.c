@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/mixture.h"
 #include "run/difference.h"
 #include "run/engine.h"
 
@@ -139,14 +138,12 @@ static void summarize(struct gathering *g, struct divergence *d)
 }
 
 enum status difference_divergence(struct decoder *a, struct decoder *b, struct compute *compute,
-                                  const struct shard *shard, int64_t window, int64_t most_tokens,
+                                  const struct shard *shard, const struct mixture_reading *reading,
                                   const volatile sig_atomic_t *stop, struct divergence *result,
                                   struct error *error)
 {
     struct gathering g;
-    int64_t windows = mixture_window_count(shard, window), wanted = windows;
-    if (most_tokens > 0 && most_tokens / window < windows)
-        wanted = most_tokens / window > 0 ? most_tokens / window : 1;
+    const int64_t window = reading->window, wanted = mixture_reading_count(shard, reading);
     enum status status = gathering_create(a, b, compute, &g, error);
     int32_t *memory = malloc((size_t)window * 5 * sizeof *memory);
     if (status == STATUS_OK && !memory)
@@ -156,7 +153,7 @@ enum status difference_divergence(struct decoder *a, struct decoder *b, struct c
         rows = (struct mixture_rows){memory, memory + window, memory + 2 * window,
                                      memory + 3 * window, (float *)(memory + 4 * window)};
     for (int64_t i = 0; i < wanted && status == STATUS_OK; i++) {
-        status = mixture_window(shard, window, i * windows / wanted, 0, &rows, error);
+        status = mixture_read(shard, reading, i, 0, &rows, error);
         struct decoder_batch batch = {1, window, rows.tokens, rows.positions, rows.segment_start};
         if (status == STATUS_OK)
             status = add_rows(&g, &batch, rows.targets, rows.weights, error);

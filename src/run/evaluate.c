@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "data/mixture.h"
-
 #define ROW_TOKENS 1024 /* tokens evaluated together: no more than in a training step */
 
 void evaluation_finish(struct evaluation *e)
@@ -48,14 +46,12 @@ static void add_row_losses(const struct rows *rows, const struct tokenizer *toke
 }
 
 enum status evaluate_shard(struct decoder *decoder, const struct tokenizer *tokenizer,
-                           struct tape *tape, const struct shard *shard, int64_t window,
-                           int64_t most_tokens, const volatile sig_atomic_t *stop,
+                           struct tape *tape, const struct shard *shard,
+                           const struct mixture_reading *reading, const volatile sig_atomic_t *stop,
                            struct evaluation *result, struct error *error)
 {
     *result = (struct evaluation){0};
-    int64_t windows = mixture_window_count(shard, window), wanted = windows;
-    if (most_tokens > 0 && most_tokens / window < windows)
-        wanted = most_tokens / window > 0 ? most_tokens / window : 1;
+    const int64_t window = reading->window, wanted = mixture_reading_count(shard, reading);
     int64_t batch = ROW_TOKENS / window > 0 ? ROW_TOKENS / window : 1;
     struct rows rows;
     enum status status = rows_create(batch * window, &rows, error);
@@ -64,8 +60,7 @@ enum status evaluate_shard(struct decoder *decoder, const struct tokenizer *toke
     for (int64_t done = 0; done < wanted && status == STATUS_OK; done += batch) {
         int64_t count = wanted - done < batch ? wanted - done : batch;
         for (int64_t i = 0; i < count && status == STATUS_OK; i++)
-            status = mixture_window(shard, window, (done + i) * windows / wanted, i, &rows.mixture,
-                                    error);
+            status = mixture_read(shard, reading, done + i, i, &rows.mixture, error);
         struct decoder_batch input = {count, window, rows.mixture.tokens, rows.mixture.positions,
                                       rows.mixture.segment_start};
         struct loss_target target = {.ids = rows.mixture.targets,

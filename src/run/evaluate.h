@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 
-#include "data/shard.h"
+#include "data/mixture.h"
 #include "file/model.h"
 #include "tensor/tape.h"
 
@@ -19,12 +19,11 @@ struct evaluation {
     double bits_per_byte; /* 0 without a tokenizer */
 };
 
-/* Evaluates on windows of `window` tokens of the shard, at most `most_tokens` (0: all), spread
- * evenly over it. Uses the tape with recording off and leaves it reset. When *stop (NULL: never) is
- * not 0 it ends with STATUS_INTERRUPTED. */
+/* Evaluates on windows of the shard. Uses the tape with recording off and leaves it reset. When
+ * *stop (NULL: never) is not 0 it ends with STATUS_INTERRUPTED. */
 enum status evaluate_shard(struct decoder *decoder, const struct tokenizer *tokenizer,
-                           struct tape *tape, const struct shard *shard, int64_t window,
-                           int64_t most_tokens, const volatile sig_atomic_t *stop,
+                           struct tape *tape, const struct shard *shard,
+                           const struct mixture_reading *reading, const volatile sig_atomic_t *stop,
                            struct evaluation *result, struct error *error);
 
 /* Fills in the averages from sums. */

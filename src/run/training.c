@@ -191,9 +191,10 @@ static enum status evaluate_now(struct training *t, struct error *error)
     enum status status = STATUS_OK;
     for (int i = 0; i < t->held_count && status == STATUS_OK; i++) {
         struct evaluation part;
-        status =
-            evaluate_shard(&t->model->decoder, tokenizer, &t->tape, &t->held_out[i],
-                           t->options.window, t->options.evaluate_tokens, t->stop, &part, error);
+        struct mixture_reading reading = {.window = t->options.window,
+                                          .most_tokens = t->options.evaluate_tokens};
+        status = evaluate_shard(&t->model->decoder, tokenizer, &t->tape, &t->held_out[i], &reading,
+                                t->stop, &part, error);
         sum.nats += part.nats;
         sum.tokens += part.tokens;
         sum.bytes += part.bytes;

@@ -232,14 +232,41 @@ static void evaluation_predicts_every_token_once(void **state)
     int seen[1001] = {0};
     make_mixture(&m, 1, 48);
     const struct shard *shard = &m.sources[0].shard;
-    for (int64_t i = 0; i < mixture_window_count(shard, 48); i++) {
-        assert_int_equal(mixture_window(shard, 48, i, 0, &rows->r, NULL), STATUS_OK);
+    const struct mixture_reading reading = {.window = 48};
+    for (int64_t i = 0; i < mixture_reading_count(shard, &reading); i++) {
+        assert_int_equal(mixture_read(shard, &reading, i, 0, &rows->r, NULL), STATUS_OK);
         for (int t = 0; t < 48; t++)
             if (rows->r.weights[t] > 0)
                 seen[rows->r.targets[t]]++;
     }
     for (int64_t i = 1; i < 1000; i++)
         assert_int_equal(seen[i], shard_document_start(shard, i) == i ? 0 : 1);
+    shard_close(&m.sources[0].shard);
+    free(rows);
+}
+
+static void second_halves_count_tokens_that_have_half_a_window_before_them(void **state)
+{
+    (void)state;
+    struct mixture m;
+    struct rows *rows = make_rows();
+    int64_t counted = 0;
+    make_mixture(&m, 1, 48);
+    const struct shard *shard = &m.sources[0].shard;
+    const struct mixture_reading reading = {.window = 48, .second_half = true, .begin = 7};
+    int64_t windows = mixture_reading_count(shard, &reading);
+    assert_int_equal(windows, shard->tokens / 48);
+    for (int64_t i = 0; i < windows; i++) {
+        assert_int_equal(mixture_read(shard, &reading, i, 0, &rows->r, NULL), STATUS_OK);
+        assert_int_equal(rows->r.tokens[0], 7);
+        for (int t = 0; t < 48; t++) {
+            bool starts = shard_document_start(shard, i * 48 + t + 1) == i * 48 + t + 1;
+            bool counts = t >= 24 && t < 47 && !starts;
+            assert_true((rows->r.weights[t] > 0) == counts);
+            counted += counts;
+        }
+    }
+    assert_true(counted > 0);
     shard_close(&m.sources[0].shard);
     free(rows);
 }
@@ -367,6 +394,7 @@ int main(void)
         cmocka_unit_test(seeking_is_the_same_as_reading_on),
         cmocka_unit_test(weights_move_from_first_to_last),
         cmocka_unit_test(evaluation_predicts_every_token_once),
+        cmocka_unit_test(second_halves_count_tokens_that_have_half_a_window_before_them),
         cmocka_unit_test(useless_mixtures_are_refused),
         cmocka_unit_test(corpora_are_read_in_pieces_of_bounded_size),
         cmocka_unit_test(compressed_files_read_like_plain_ones),
