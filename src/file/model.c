@@ -206,7 +206,8 @@ bool model_configs_agree(const struct decoder_config *a, const struct decoder_co
 {
     double usual = 1 / sqrt((double)a->head_width);
     bool sizes = a->vocabulary == b->vocabulary && a->context == b->context &&
-                 a->width == b->width && a->layers == b->layers && a->heads == b->heads &&
+                 a->width == b->width &&
+                 decoder_embedding_width(a) == decoder_embedding_width(b) && a->layers == b->layers && a->heads == b->heads &&
                  a->kv_heads == b->kv_heads && a->head_width == b->head_width &&
                  a->hidden == b->hidden && a->bos_token == b->bos_token &&
                  a->eos_token == b->eos_token && a->position_offset == b->position_offset;

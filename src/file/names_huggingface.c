@@ -142,6 +142,8 @@ const struct name_table names_huggingface_neox = {"gpt_neox.layers.%d.", hugging
 
 static const struct name_rule huggingface_opt_rules[] = {
     {"embedding", "model.decoder.embed_tokens.weight", NAME_PLAIN},
+    {"embedding_in.weight", "model.decoder.project_in.weight", NAME_PLAIN},
+    {"embedding_out.weight", "model.decoder.project_out.weight", NAME_PLAIN},
     {"positions", "model.decoder.embed_positions.weight", NAME_PLAIN},
     {"final_norm.weight", "model.decoder.final_layer_norm.weight", NAME_PLAIN},
     {"final_norm.bias", "model.decoder.final_layer_norm.bias", NAME_PLAIN},
