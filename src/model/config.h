@@ -70,10 +70,10 @@ struct delta_config {
 };
 
 struct decoder_config {
-    char family[16];    /* "llama", "gpt2", ...: how files are laid out (file/families.h) */
-    int64_t vocabulary; /* V: rows of the embedding */
-    int64_t context;    /* T: longest sequence, in tokens */
-    int64_t width;      /* C: residual stream */
+    char family[16];         /* "llama", "gpt2", ...: how files are laid out (file/families.h) */
+    int64_t vocabulary;      /* V: rows of the embedding */
+    int64_t context;         /* T: longest sequence, in tokens */
+    int64_t width;           /* C: residual stream */
     int64_t embedding_width; /* E: of the embedding and the output projection, where matrices lead
                                 from it into the stream and back (OPT-350M); 0: width */
     int64_t layers;

@@ -214,8 +214,7 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
     decoder->head.softcap = (float)config->logit_softcap;
     decoder->head.linear.weight = decoder->embedding;
     if (!config->tied)
-        decoder->head.linear =
-            declare_linear(decoder, -1, "head", config->vocabulary, row, false);
+        decoder->head.linear = declare_linear(decoder, -1, "head", config->vocabulary, row, false);
     return STATUS_OK;
 }
 

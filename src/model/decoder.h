@@ -39,7 +39,8 @@ struct decoder {
     struct decoder_config config;
     struct parameters parameters;
     struct weight *embedding;
-    struct linear embedding_in, embedding_out; /* into the stream, and back; as a rule there are none */
+    struct linear embedding_in,
+        embedding_out;          /* into the stream, and back; as a rule there are none */
     struct weight *positions;   /* NULL with rotary positions */
     struct weight *token_types; /* NULL as a rule */
     struct decoder_norm embedding_norm;

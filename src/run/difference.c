@@ -249,7 +249,8 @@ static char *render_probe(const struct model *model)
     return NULL;
 }
 
-/* The tokens that end generation: the configuration's, and those of its defaults. */
+/* The tokens that end generation: those of its defaults, or the configuration's, or the
+ * tokenizer's. */
 static json_t *generation_ends(const struct model *model)
 {
     json_t *ends = json_object_get(model->chat.generation, "eos_token_id");
@@ -257,6 +258,8 @@ static json_t *generation_ends(const struct model *model)
         return json_incref(ends);
     int64_t end =
         json_is_integer(ends) ? json_integer_value(ends) : model->decoder.config.eos_token;
+    if (end < 0 && model->has_tokenizer)
+        end = model->tokenizer.eos;
     return json_pack("[I]", (json_int_t)end);
 }
 
