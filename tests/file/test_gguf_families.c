@@ -1,6 +1,6 @@
-/* Every family that adze writes as GGUF against llama.cpp: tests/golden/families has what it computes
- * of the files that adze makes of the models of tests/golden/models (make_golden.py). The files are
- * made here anew, read, and held to those figures. */
+/* Every family that adze writes as GGUF against llama.cpp: tests/golden/families has what it
+ * computes of the files that adze makes of the models of tests/golden/models (make_golden.py). The
+ * files are made here anew, read, and held to those figures. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +92,8 @@ static void check_embedding(struct compute *compute, const char *name, const jso
                      STATUS_OK);
     assert_int_equal(json_array_size(want), width);
     for (int64_t i = 0; i < width; i++)
-        worst = fmax(worst,
-                     fabs((double)got[i] - json_real_value(json_array_get(want, (size_t)i))));
+        worst =
+            fmax(worst, fabs((double)got[i] - json_real_value(json_array_get(want, (size_t)i))));
     print_message("%s: embeddings differ by %.2g\n", name, worst);
     if (!(worst < tolerance(&model.decoder)))
         fail_msg("%s: embeddings differ by %g", name, worst);

@@ -28,6 +28,7 @@ fi
 if [ -n "${LLAMA_CPP:-}" ]; then
     "$python" tests/peers/check_llama_cpp.py build "$LLAMA_CPP" "$work"
     "$python" tests/peers/check_adapters.py build "$LLAMA_CPP" "$work"
+    "$python" tests/peers/check_chat.py build "$LLAMA_CPP" "$work"
 else
     echo "llama.cpp: not compared (LLAMA_CPP names no folder)"
 fi
