@@ -140,6 +140,12 @@ static double alpha_factor(const struct source *source, const char *stored, doub
     return 1;
 }
 
+/* Whether a scale can be written as f32, too. */
+static bool usable_alpha(double alpha)
+{
+    return fabs(alpha) >= 1e-9 && fabs(alpha) <= 1e9;
+}
+
 static enum status check_finite(const struct source *source, const struct adapter_item *item,
                                 const char *name, struct error *error)
 {
@@ -266,7 +272,7 @@ static enum status read_config(struct source *source, struct adapters *adapters,
     s->alpha = json_number_value(json_object_get(c, "lora_alpha"));
     s->rank_stabilized = json_is_true(json_object_get(c, "use_rslora"));
     s->dropout = json_number_value(json_object_get(c, "lora_dropout"));
-    if (!isfinite(s->alpha) || s->alpha == 0 || !(s->dropout >= 0 && s->dropout < 1))
+    if (!usable_alpha(s->alpha) || !(s->dropout >= 0 && s->dropout < 1))
         return error_set(error, STATUS_FAILED, "%s: its lora_alpha or lora_dropout is unusable",
                          source->path);
     return STATUS_OK;
@@ -286,7 +292,7 @@ static enum status read_keys(struct source *source, const struct decoder *decode
         return error_set(error, STATUS_FAILED, "%s: is for models of architecture %.40s",
                          source->path, arch ? arch : "unknown");
     if (!gguf_get_real(file, "adapter.lora.alpha", &adapters->settings.alpha) ||
-        !isfinite(adapters->settings.alpha) || adapters->settings.alpha == 0)
+        !usable_alpha(adapters->settings.alpha))
         return error_set(error, STATUS_FAILED, "%s: its adapter.lora.alpha is unusable",
                          source->path);
     return STATUS_OK;
@@ -394,6 +400,10 @@ static enum status join_pair(const struct adapters *adapters, const struct decod
                     (float)(factor * (double)ib->tensor.data[o * ib->columns + r]);
         at += ia->rows;
     }
+    for (int64_t i = 0; i < outputs * rank; i++)
+        if (!isfinite(b[i]))
+            return error_set(error, STATUS_FAILED,
+                             "the adapter of %s has values too large to write", group->stored);
     pair->a = weight_over_f32(a, rank, columns);
     pair->b = weight_over_f32(b, outputs, rank);
     return STATUS_OK;

@@ -218,6 +218,15 @@ static enum status reserve_plan(struct save_plan *plan, struct error *error)
     return error_no_memory(error, (size_t)widest * 8 + (size_t)outputs * sizeof *plan->origins);
 }
 
+/* The ids of a model that comes without a tokenizer. */
+static void put_bare_ends(struct gguf_writer *writer, const struct decoder_config *c)
+{
+    if (c->bos_token >= 0)
+        gguf_put_u32(writer, "tokenizer.ggml.bos_token_id", (uint32_t)c->bos_token);
+    if (c->eos_token >= 0)
+        gguf_put_u32(writer, "tokenizer.ggml.eos_token_id", (uint32_t)c->eos_token);
+}
+
 static enum status write_file(const struct save_plan *plan, const char *path, const char *name,
                               struct error *error)
 {
@@ -232,6 +241,8 @@ static enum status write_file(const struct save_plan *plan, const char *path, co
     gguf_put_u32(writer, "general.quantization_version", 2);
     if (model->has_tokenizer)
         status = gguf_put_tokenizer(writer, &model->tokenizer, c->vocabulary, error);
+    else
+        put_bare_ends(writer, c);
     if (status == STATUS_OK)
         chat_put_gguf(model, writer);
     if (status != STATUS_OK) {
