@@ -44,7 +44,7 @@ struct embedder {
 
 static enum status write_vector(struct embedder *e, json_t *object, struct error *error)
 {
-    int64_t width = e->loaded->model.decoder.config.width;
+    int64_t width = decoder_embedding_width(&e->loaded->model.decoder.config);
     json_t *vector = json_array();
     for (int64_t i = 0; i < width; i++)
         json_array_append_new(vector, json_real((double)e->values[i]));
@@ -180,7 +180,7 @@ static enum status run_embed(struct cli *cli, struct error *error)
     if (!loaded.model.has_tokenizer)
         status = error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
                            loaded.model.path);
-    size_t bytes = (size_t)loaded.model.decoder.config.width * sizeof *e.values;
+    size_t bytes = (size_t)decoder_embedding_width(&loaded.model.decoder.config) * sizeof *e.values;
     if (status == STATUS_OK && !(e.values = malloc(bytes)))
         status = error_no_memory(error, bytes);
     if (status == STATUS_OK)

@@ -112,6 +112,8 @@ static enum status make_model(struct train *t, struct error *error)
     c.hidden = s->hidden > 0 ? s->hidden : c.hidden;
     c.tied = c.tied || s->tied;
     c.dropout = s->dropout;
+    if (t->model.tokenizer.before.count > 0)
+        c.bos_token = t->model.tokenizer.before.ids[0];
     c.eos_token = t->model.tokenizer.eos;
     enum status status = decoder_config_check(&c, "train", error);
     if (status == STATUS_OK)

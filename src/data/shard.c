@@ -190,38 +190,30 @@ enum status shard_writer_open(struct shard_writer *writer, const char *path, int
 enum status shard_writer_add(struct shard_writer *writer, const int32_t *ids, int64_t count,
                              int64_t text_bytes, struct error *error)
 {
-    if (writer->documents == writer->capacity) {
-        int64_t capacity = writer->capacity ? writer->capacity * 2 : 1024;
-        uint64_t *grown = realloc(writer->ends, (size_t)capacity * sizeof *grown);
-        if (!grown)
-            return error_no_memory(error, (size_t)capacity * sizeof *grown);
-        writer->ends = grown;
-        writer->capacity = capacity;
-    }
     for (int64_t i = 0; i < count; i++) {
         uint32_t id = (uint32_t)ids[i];
         fwrite(&id, 1, (size_t)writer->id_bytes, writer->file.stream);
     }
     writer->tokens += count;
     writer->text_bytes += text_bytes;
-    writer->ends[writer->documents++] = (uint64_t)writer->tokens;
-    return STATUS_OK;
+    uint64_t end = (uint64_t)writer->tokens;
+    buffer_add(&writer->ends, &end, sizeof end);
+    return buffer_check(&writer->ends, error);
 }
 
-enum status shard_writer_stretch(struct shard_writer *writer, int64_t begin, int64_t end,
+enum status shard_writer_stretch(struct shard_writer *writer, struct stretch stretch,
                                  struct error *error)
 {
-    if (writer->stretch_count == writer->stretch_capacity) {
-        int64_t capacity = writer->stretch_capacity ? writer->stretch_capacity * 2 : 1024;
-        uint64_t *grown = realloc(writer->stretches, (size_t)capacity * 2 * sizeof *grown);
-        if (!grown)
-            return error_no_memory(error, (size_t)capacity * 2 * sizeof *grown);
-        writer->stretches = grown;
-        writer->stretch_capacity = capacity;
-    }
-    writer->stretches[2 * writer->stretch_count] = (uint64_t)(writer->tokens + begin);
-    writer->stretches[2 * writer->stretch_count++ + 1] = (uint64_t)(writer->tokens + end);
-    return STATUS_OK;
+    stretch.begin += writer->tokens;
+    stretch.end += writer->tokens;
+    buffer_add(&writer->stretches, &stretch, sizeof stretch);
+    return buffer_check(&writer->stretches, error);
+}
+
+static void free_lists(struct shard_writer *writer)
+{
+    buffer_free(&writer->ends);
+    buffer_free(&writer->stretches);
 }
 
 enum status shard_writer_close(struct shard_writer *writer, struct error *error)
@@ -230,30 +222,25 @@ enum status shard_writer_close(struct shard_writer *writer, struct error *error)
     const char zeros[8] = {0};
     size_t ids = (size_t)writer->tokens * (size_t)writer->id_bytes;
     fwrite(zeros, 1, (8 - ids % 8) % 8, stream);
-    if (writer->documents > 0)
-        fwrite(writer->ends, sizeof *writer->ends, (size_t)writer->documents, stream);
-    if (writer->stretch_count > 0)
-        fwrite(writer->stretches, 2 * sizeof *writer->stretches, (size_t)writer->stretch_count,
-               stream);
+    if (writer->ends.length > 0)
+        fwrite(writer->ends.data, 1, writer->ends.length, stream);
+    if (writer->stretches.length > 0)
+        fwrite(writer->stretches.data, 1, writer->stretches.length, stream);
     unsigned char header[HEADER] = "ADZETOK1";
     uint32_t small[2] = {(uint32_t)writer->vocabulary, (uint32_t)writer->id_bytes};
-    uint64_t large[5] = {(uint64_t)writer->tokens, (uint64_t)writer->documents,
+    uint64_t large[5] = {(uint64_t)writer->tokens, writer->ends.length / sizeof(uint64_t),
                          (uint64_t)writer->text_bytes, writer->tokenizer_hash,
-                         (uint64_t)writer->stretch_count};
+                         writer->stretches.length / sizeof(struct stretch)};
     memcpy(header + 8, small, sizeof small);
     memcpy(header + 16, large, sizeof large);
     rewind(stream);
     fwrite(header, 1, HEADER, stream);
-    free(writer->ends);
-    free(writer->stretches);
-    writer->ends = writer->stretches = NULL;
+    free_lists(writer);
     return file_writer_commit(&writer->file, error);
 }
 
 void shard_writer_abort(struct shard_writer *writer)
 {
     file_writer_abort(&writer->file);
-    free(writer->ends);
-    free(writer->stretches);
-    writer->ends = writer->stretches = NULL;
+    free_lists(writer);
 }

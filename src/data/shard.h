@@ -17,8 +17,14 @@
 
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/file.h"
+
+/* Tokens [begin, end). */
+struct stretch {
+    int64_t begin, end;
+};
 
 struct shard {
     struct file_map map;
@@ -53,18 +59,16 @@ struct shard_writer {
     int id_bytes;
     int64_t vocabulary, tokens, text_bytes;
     uint64_t tokenizer_hash;
-    uint64_t *ends;
-    int64_t documents, capacity;
-    uint64_t *stretches; /* pairs */
-    int64_t stretch_count, stretch_capacity;
+    struct buffer ends;      /* uint64_t, one a document */
+    struct buffer stretches; /* struct stretch */
 };
 enum status shard_writer_open(struct shard_writer *writer, const char *path, int64_t vocabulary,
                               uint64_t tokenizer_hash, struct error *error);
 /* One document; `ids` includes its closing token. */
 enum status shard_writer_add(struct shard_writer *writer, const int32_t *ids, int64_t count,
                              int64_t text_bytes, struct error *error);
-/* A stretch to learn of the document that is added next: its tokens [begin, end). */
-enum status shard_writer_stretch(struct shard_writer *writer, int64_t begin, int64_t end,
+/* A stretch to learn of the document that is added next, counted from its first token. */
+enum status shard_writer_stretch(struct shard_writer *writer, struct stretch stretch,
                                  struct error *error);
 enum status shard_writer_close(struct shard_writer *writer, struct error *error);
 void shard_writer_abort(struct shard_writer *writer);

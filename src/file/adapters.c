@@ -47,8 +47,9 @@ static bool find_group(const struct layout *layout, const struct decoder *decode
                        enum decoder_linear which, struct name_group *group)
 {
     char name[80];
+    bool delta = which == LINEAR_OUTPUT && decoder_layer_is_delta(&decoder->config, layer);
     snprintf(name, sizeof name, "layers.%lld.%s.weight", (long long)layer,
-             decoder_linear_names[which]);
+             delta ? "delta.output" : decoder_linear_names[which]);
     const struct parameter *p = parameters_find(&decoder->parameters, name);
     return p && names_find(layout->table, decoder, p, group);
 }
@@ -139,6 +140,12 @@ static double alpha_factor(const struct source *source, const char *stored, doub
     return 1;
 }
 
+/* Whether a scale can be written as f32, too. */
+static bool usable_alpha(double alpha)
+{
+    return fabs(alpha) >= 1e-9 && fabs(alpha) <= 1e9;
+}
+
 static enum status check_finite(const struct source *source, const struct adapter_item *item,
                                 const char *name, struct error *error)
 {
@@ -157,13 +164,45 @@ static void take_values(const struct stored_pair *pair, const struct name_group 
 {
     int64_t rank = pair->a.rows;
     float *a = item->adapter.a->tensor.data, *b = item->adapter.b->tensor.data;
-    for (int64_t r = 0; r < rank; r++)
-        weight_unpack_row(&pair->a, r, 0, pair->a.columns, a + r * pair->a.columns);
+    int64_t columns = pair->a.columns, run = names_input_run(group);
+    for (int64_t i = 0; i < rank * columns; i += run)
+        weight_unpack_row(&pair->a, i / columns, names_input_place(group, i % columns), run, a + i);
     for (int64_t o = 0; o < item->adapter.b->rows; o++) {
         weight_unpack_row(&pair->b, names_place(group, group->index, o), 0, rank, b + o * rank);
         for (int64_t r = 0; factor != 1 && r < rank; r++)
             b[o * rank + r] = (float)(factor * (double)b[o * rank + r]);
     }
+}
+
+/* Whether a matrix can have an adapter. */
+static bool is_target(struct decoder *decoder, int64_t layer, const struct parameter *matrix)
+{
+    for (int which = 0; which < LINEARS; which++) {
+        const struct linear *linear = decoder_linear(decoder, layer, which);
+        if (linear && linear->weight == &matrix->weight)
+            return true;
+    }
+    return false;
+}
+
+/* A stored pair may also change matrices that have no adapters, as Qwen3.5's gates of attention. */
+static enum status check_parts(const struct source *source, struct decoder *decoder, int64_t layer,
+                               const struct name_group *group, const struct stored_pair *pair,
+                               struct error *error)
+{
+    for (int i = 0; i < group->count; i++) {
+        if (is_target(decoder, layer, group->parts[i]))
+            continue;
+        for (int64_t o = 0; o < names_outputs(group->parts[i]); o++)
+            for (int64_t r = 0; r < pair->b.columns; r++) {
+                float value;
+                weight_unpack_row(&pair->b, names_place(group, i, o), r, 1, &value);
+                if (value != 0)
+                    return error_set(error, STATUS_FAILED, "%s: '%s' changes %s, which adze cannot",
+                                     source->path, pair->names[1], group->parts[i]->name);
+            }
+    }
+    return STATUS_OK;
 }
 
 /* Walks all linear layers: declares the adapters that the file has, or gives them their values. */
@@ -183,6 +222,9 @@ static enum status read_pairs(struct source *source, struct decoder *decoder,
             if (status != STATUS_OK || !found)
                 continue;
             if (!values) {
+                status = check_parts(source, decoder, layer, &group, &pair, error);
+                if (status != STATUS_OK)
+                    break;
                 status = adapters_declare(adapters, decoder, layer, which, pair.a.rows, error);
                 continue;
             }
@@ -230,7 +272,7 @@ static enum status read_config(struct source *source, struct adapters *adapters,
     s->alpha = json_number_value(json_object_get(c, "lora_alpha"));
     s->rank_stabilized = json_is_true(json_object_get(c, "use_rslora"));
     s->dropout = json_number_value(json_object_get(c, "lora_dropout"));
-    if (!isfinite(s->alpha) || s->alpha == 0 || !(s->dropout >= 0 && s->dropout < 1))
+    if (!usable_alpha(s->alpha) || !(s->dropout >= 0 && s->dropout < 1))
         return error_set(error, STATUS_FAILED, "%s: its lora_alpha or lora_dropout is unusable",
                          source->path);
     return STATUS_OK;
@@ -250,7 +292,7 @@ static enum status read_keys(struct source *source, const struct decoder *decode
         return error_set(error, STATUS_FAILED, "%s: is for models of architecture %.40s",
                          source->path, arch ? arch : "unknown");
     if (!gguf_get_real(file, "adapter.lora.alpha", &adapters->settings.alpha) ||
-        !isfinite(adapters->settings.alpha) || adapters->settings.alpha == 0)
+        !usable_alpha(adapters->settings.alpha))
         return error_set(error, STATUS_FAILED, "%s: its adapter.lora.alpha is unusable",
                          source->path);
     return STATUS_OK;
@@ -348,13 +390,20 @@ static enum status join_pair(const struct adapters *adapters, const struct decod
         /* Whoever reads the file scales by the joint rank. */
         double factor = adapters_scale(&adapters->settings, ia->rows) /
                         adapters_scale(&adapters->settings, rank);
-        memcpy(a + at * columns, ia->tensor.data, (size_t)(ia->rows * columns) * sizeof *a);
+        for (int64_t r = 0; r < ia->rows; r++)
+            for (int64_t j = 0; j < columns; j++)
+                a[(at + r) * columns + names_input_place(group, j)] =
+                    ia->tensor.data[r * columns + j];
         for (int64_t o = 0; o < ib->rows; o++)
             for (int64_t r = 0; r < ib->columns; r++)
                 b[names_place(group, i, o) * rank + at + r] =
                     (float)(factor * (double)ib->tensor.data[o * ib->columns + r]);
         at += ia->rows;
     }
+    for (int64_t i = 0; i < outputs * rank; i++)
+        if (!isfinite(b[i]))
+            return error_set(error, STATUS_FAILED,
+                             "the adapter of %s has values too large to write", group->stored);
     pair->a = weight_over_f32(a, rank, columns);
     pair->b = weight_over_f32(b, outputs, rank);
     return STATUS_OK;

@@ -186,7 +186,15 @@ static const char *token_name(struct model *model, const char *key)
     return name ? arena_strdup(&model->owned, name) : NULL;
 }
 
-/* What tokenizer_config.json says. Its template is taken out: it is kept by itself. */
+/* The id of a special token of that name, or `other`. */
+static int32_t named_token(const struct model *model, const char *name, int32_t other)
+{
+    int32_t token = name && model->has_tokenizer ? tok_special(&model->tokenizer, name) : -1;
+    return token >= 0 ? token : other;
+}
+
+/* What tokenizer_config.json says. Its template is taken out: it is kept by itself. The tokens that
+ * it names count before those of config.json, since templates mean them. */
 static enum status read_tokenizer_config(struct model *model, const char *folder,
                                          struct error *error)
 {
@@ -200,8 +208,8 @@ static enum status read_tokenizer_config(struct model *model, const char *folder
     chat->eos = token_name(model, "eos_token");
     chat->unknown = token_name(model, "unk_token");
     chat->pad = token_name(model, "pad_token");
-    if (chat->eos && model->has_tokenizer)
-        add_end(model, tok_special(&model->tokenizer, chat->eos));
+    model->tokenizer.bos = named_token(model, chat->bos, model->tokenizer.bos);
+    model->tokenizer.eos = named_token(model, chat->eos, model->tokenizer.eos);
     return status;
 }
 
@@ -228,18 +236,28 @@ enum status chat_load_folder(struct model *model, const char *folder, struct err
     return status;
 }
 
-/* All ends, the tokenizer's or the configuration's first. */
+static void list_end(json_t *list, int64_t token)
+{
+    size_t index;
+    json_t *one;
+    json_array_foreach(list, index, one)
+    {
+        if (json_integer_value(one) == token)
+            return;
+    }
+    if (token >= 0)
+        json_array_append_new(list, json_integer(token));
+}
+
+/* All ends: the configuration's, the tokenizer's, the others. */
 static json_t *list_of_ends(const struct model *model)
 {
     json_t *list = json_array();
-    int64_t eos = model->decoder.config.eos_token;
-    if (eos < 0 && model->has_tokenizer)
-        eos = model->tokenizer.eos;
-    if (eos >= 0)
-        json_array_append_new(list, json_integer(eos));
+    list_end(list, model->decoder.config.eos_token);
+    if (model->has_tokenizer)
+        list_end(list, model->tokenizer.eos);
     for (int i = 0; i < model->chat.end_count; i++)
-        if (model->chat.ends[i] != eos)
-            json_array_append_new(list, json_integer(model->chat.ends[i]));
+        list_end(list, model->chat.ends[i]);
     if (json_array_size(list) > 1)
         return list;
     json_t *one = json_array_size(list) ? json_incref(json_array_get(list, 0)) : json_null();
@@ -330,18 +348,13 @@ static enum status add_named(struct model *model, const char *name, struct error
     return text ? add_template(model, name, text, strlen(text), error) : STATUS_OK;
 }
 
-enum status chat_load_gguf(struct model *model, struct error *error)
+static enum status add_listed(struct model *model, struct error *error)
 {
-    static const char *const ends[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
-                                       "tokenizer.ggml.eos_token_id"};
-    const char *text = gguf_get_text(&model->gguf, TEMPLATE_KEY);
     const struct gguf_value *names = gguf_find(&model->gguf, NAMES_KEY);
     enum status status = STATUS_OK;
-    if (text)
-        status = add_template(model, "default", text, strlen(text), error);
-    bool listed = names && names->type == GGUF_ARRAY && names->item_type == GGUF_STRING;
-    for (uint64_t i = 0; listed && i < names->count && i < TEMPLATES_MOST && status == STATUS_OK;
-         i++) {
+    if (!names || names->type != GGUF_ARRAY || names->item_type != GGUF_STRING)
+        return STATUS_OK;
+    for (uint64_t i = 0; i < names->count && i < TEMPLATES_MOST && status == STATUS_OK; i++) {
         char name[128];
         const struct gguf_string *one = &names->strings[i];
         if (one->length >= sizeof name)
@@ -350,17 +363,42 @@ enum status chat_load_gguf(struct model *model, struct error *error)
         name[one->length] = 0;
         status = add_named(model, name, error);
     }
+    return status;
+}
+
+/* The first of its ends is the configuration's. */
+static void read_generation(struct model *model)
+{
+    const char *text = gguf_get_text(&model->gguf, GENERATION_KEY);
+    json_t *root = text ? json_loads(text, 0, NULL) : NULL;
+    const json_t *end = json_object_get(root, "eos_token_id");
+    if (json_is_array(end))
+        end = json_array_get(end, 0);
+    json_int_t id = json_is_integer(end) ? json_integer_value(end) : -1;
+    if (id >= 0 && id < model->decoder.config.vocabulary)
+        model->decoder.config.eos_token = id;
+    if (json_is_object(root))
+        model->chat.generation = root;
+    else
+        json_decref(root);
+}
+
+enum status chat_load_gguf(struct model *model, struct error *error)
+{
+    static const char *const ends[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
+                                       "tokenizer.ggml.eos_token_id"};
+    const char *text = gguf_get_text(&model->gguf, TEMPLATE_KEY);
+    enum status status = STATUS_OK;
+    if (text)
+        status = add_template(model, "default", text, strlen(text), error);
+    if (status == STATUS_OK)
+        status = add_listed(model, error);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         int64_t id;
         if (gguf_get_int(&model->gguf, ends[i], &id))
             add_end(model, id);
     }
-    text = gguf_get_text(&model->gguf, GENERATION_KEY);
-    model->chat.generation = text ? json_loads(text, 0, NULL) : NULL;
-    if (model->chat.generation && !json_is_object(model->chat.generation)) {
-        json_decref(model->chat.generation);
-        model->chat.generation = NULL;
-    }
+    read_generation(model);
     if (status == STATUS_OK)
         finish(model);
     return status;
@@ -400,7 +438,9 @@ void chat_put_gguf(const struct model *model, struct gguf_writer *writer)
             gguf_item_text(writer, name, strlen(name));
     }
     put_ends(model, writer);
-    json_t *generation = chat->generation || chat->end_count > 2 ? make_generation(model) : NULL;
+    int64_t eos = model->decoder.config.eos_token;
+    bool more = chat->end_count > 2 || (eos >= 0 && eos != model->tokenizer.eos);
+    json_t *generation = chat->generation || more ? make_generation(model) : NULL;
     char *text = generation ? json_dumps(generation, JSON_COMPACT) : NULL;
     if (text)
         gguf_put_text(writer, GENERATION_KEY, text);

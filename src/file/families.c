@@ -151,11 +151,11 @@ const struct family families[] = {
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", "gptneox", &names_huggingface_neox,
      &names_gguf_fused, false, gptneox},
     {"opt", "opt", "OPTForCausalLM", NULL, &names_huggingface_opt, NULL, false, opt},
-    {"qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", NULL, &names_huggingface_qwen35, NULL, true,
-     qwen35},
+    {"qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", "qwen35", &names_huggingface_qwen35,
+     &names_gguf_qwen35, true, qwen35},
     {"bert", "bert", "BertModel", "bert", &names_huggingface_bert, &names_gguf_bert, false, bert},
-    {"modernbert", "modernbert", "ModernBertModel", NULL, &names_huggingface_modernbert, NULL,
-     false, modernbert},
+    {"modernbert", "modernbert", "ModernBertModel", "modern-bert", &names_huggingface_modernbert,
+     &names_gguf_modernbert, false, modernbert},
     {NULL, NULL, NULL, NULL, NULL, NULL, false, NULL},
 };
 

@@ -85,6 +85,14 @@ static const char *get_text(const struct config_source *s, const char *key)
     return NULL;
 }
 
+static bool is_list(const struct config_source *s, const char *key)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", s->arch, key);
+    const struct gguf_value *value = s->file ? gguf_find(s->file, name) : NULL;
+    return value && value->type == GGUF_ARRAY;
+}
+
 static bool has_tensor(const struct config_source *s, const char *name)
 {
     return gguf_tensor_find(s->file, name) != NULL;
@@ -238,6 +246,19 @@ static enum status read_rope(const struct config_source *s, const char *path,
     return STATUS_OK;
 }
 
+static void read_delta(const struct config_source *s, struct decoder_config *c)
+{
+    int64_t every = count_or(s, "full_attention_interval", 4);
+    int64_t heads = count_or(s, "ssm.time_step_rank", 0), values = count_or(s, "ssm.inner_size", 0);
+    c->layers -= count_or(s, "nextn_predict_layers", 0); /* those are left aside */
+    c->delta.attention = (struct layer_pattern){every, every - 1};
+    c->delta.key_heads = count_or(s, "ssm.group_count", 0);
+    c->delta.value_heads = heads;
+    c->delta.key_width = count_or(s, "ssm.state_size", 0);
+    c->delta.value_width = heads > 0 && values % heads == 0 ? values / heads : -1;
+    c->delta.kernel = count_or(s, "ssm.conv_kernel", 0);
+}
+
 /* What single families say beside the common keys. */
 static void read_special(const struct config_source *s, struct decoder_config *c)
 {
@@ -254,6 +275,14 @@ static void read_special(const struct config_source *s, struct decoder_config *c
         c->residual_scale = real_or(s, "residual_scale", 0);
         double divisor = real_or(s, "logit_scale", 0);
         c->logit_scale = divisor > 0 ? 1 / divisor : 0;
+    } else if (strcmp(c->family, "qwen35") == 0) {
+        read_delta(s, c);
+    } else if (strcmp(c->family, "modernbert") == 0) {
+        const char *activation = get_text(s, "hidden_activation");
+        bool silu = activation && strcmp(activation, "silu") == 0;
+        c->mlp = silu ? MODEL_MLP_SWIGLU : MODEL_MLP_GEGLU;
+        c->global = (struct layer_pattern){count_or(s, "attention.sliding_window_pattern", 3), 0};
+        c->window = c->window > 0 ? c->window / 2 + 1 : c->window; /* both sides, there */
     } else if (strcmp(c->family, "gptneox") == 0) {
         c->block =
             real_or(s, "use_parallel_residual", 1) != 0 ? MODEL_BLOCK_PARALLEL : MODEL_BLOCK_PRE;
@@ -262,8 +291,20 @@ static void read_special(const struct config_source *s, struct decoder_config *c
 
 static const char *unsupported(const struct config_source *s, const struct decoder_config *c)
 {
-    if (count_or(s, "attention.value_length", c->head_width) != c->head_width)
+    const char *activation = get_text(s, "hidden_activation");
+    if (count_or(s, "attention.value_length", c->head_width) != c->head_width ||
+        (c->delta.value_heads > 0 && c->delta.value_width != c->delta.key_width))
         return "values of another width than keys";
+    if (strcmp(c->family, "olmoe") == 0 &&
+        (c->kv_heads != c->heads || c->heads * c->head_width != c->width))
+        return "OLMoE with shared keys, or with heads wider than the stream";
+    if (strcmp(c->family, "qwen35") == 0 && c->delta.value_heads < 1)
+        return "Qwen3.5 without the delta rule";
+    if (is_list(s, "attention.recurrent_layers") || is_list(s, "attention.sliding_window_pattern"))
+        return "a list of the kinds of layers";
+    if (strcmp(c->family, "modernbert") == 0 && activation && strcmp(activation, "gelu") != 0 &&
+        strcmp(activation, "silu") != 0)
+        return "another activation than gelu and silu";
     if (count_or(s, "expert_shared_count", 0) > 0 || count_or(s, "expert_group_count", 0) > 1)
         return "experts that all tokens share, or in groups";
     return NULL;
@@ -386,12 +427,25 @@ static void list_rope(struct config_keys *keys, const struct decoder_config *c)
 
 static void list_special(struct config_keys *keys, const struct decoder_config *c)
 {
-    if (strcmp(c->family, "bert") == 0) {
+    bool modernbert = strcmp(c->family, "modernbert") == 0;
+    if (c->bidirectional) {
         add(keys, KEY_FLAG, "attention.causal", 0, NULL);
         add_count(keys, "pooling_type", 1); /* mean */
     }
     if (c->window > 0)
-        add_count(keys, "attention.sliding_window", c->window);
+        add_count(keys, "attention.sliding_window", modernbert ? 2 * (c->window - 1) : c->window);
+    if (modernbert) {
+        add_count(keys, "attention.sliding_window_pattern", c->global.every);
+        add(keys, KEY_TEXT, "hidden_activation", 0, c->mlp == MODEL_MLP_SWIGLU ? "silu" : "gelu");
+    }
+    if (strcmp(c->family, "qwen35") == 0) {
+        add_count(keys, "full_attention_interval", c->delta.attention.every);
+        add_count(keys, "ssm.group_count", c->delta.key_heads);
+        add_count(keys, "ssm.time_step_rank", c->delta.value_heads);
+        add_count(keys, "ssm.state_size", c->delta.key_width);
+        add_count(keys, "ssm.inner_size", c->delta.value_heads * c->delta.value_width);
+        add_count(keys, "ssm.conv_kernel", c->delta.kernel);
+    }
     if (c->attention_softcap > 0)
         add_real(keys, "attn_logit_softcapping", c->attention_softcap);
     if (c->logit_softcap > 0)
@@ -455,6 +509,18 @@ enum status gguf_check_config(const struct decoder_config *c, const char *path, 
                      family->class_name);
 }
 
+/* How many pairs turn by each of three axes of a picture, in turn; in text all axes have the same
+ * position. */
+static void put_sections(struct gguf_writer *writer, const char *arch, int64_t pairs)
+{
+    char full[64];
+    snprintf(full, sizeof full, "%s.rope.dimension_sections", arch);
+    gguf_put_array(writer, full, GGUF_I32, 4);
+    for (int i = 0; i < 3; i++)
+        gguf_item_i32(writer, (int32_t)((pairs + 2 - i) / 3));
+    gguf_item_i32(writer, 0);
+}
+
 void gguf_put_config(struct gguf_writer *writer, const struct decoder_config *c, const char *name)
 {
     const struct family *family = family_by_name(c->family);
@@ -476,4 +542,8 @@ void gguf_put_config(struct gguf_writer *writer, const struct decoder_config *c,
         else
             gguf_put_text(writer, full, key->text);
     }
+    if (strcmp(c->family, "qwen35") == 0)
+        put_sections(writer, family->arch, decoder_rope_width(c) / 2);
+    if (c->token_types > 0) /* llama.cpp loads no BERT without it */
+        gguf_put_u32(writer, "tokenizer.ggml.token_type_count", (uint32_t)c->token_types);
 }

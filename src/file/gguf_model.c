@@ -28,7 +28,20 @@ static enum status find_stored(const struct model *model, const struct parameter
     stored->data = tensor->data;
     stored->rows = tensor->shape[1] * tensor->shape[2];
     stored->columns = tensor->shape[0];
+    if (stored->group.rule->form == NAME_KERNEL && stored->rows == stored->group.channels) {
+        stored->columns *= stored->rows; /* as one vector; if that fits, nothing has overflowed */
+        stored->rows = 1;
+    }
     return STATUS_OK;
+}
+
+/* Factors of rotations, and layers behind the last that predict further tokens. */
+static bool is_spare(const struct model *model, const char *name)
+{
+    const struct decoder_config *c = &model->decoder.config;
+    return strncmp(name, "rope_f", 6) == 0 ||
+           (strcmp(c->family, "qwen35") == 0 && strncmp(name, "blk.", 4) == 0 &&
+            strtoll(name + 4, NULL, 10) >= c->layers);
 }
 
 static enum status bind_file(struct model *model, bool train, struct error *error)
@@ -37,7 +50,7 @@ static enum status bind_file(struct model *model, bool train, struct error *erro
     enum status status = model_bind_all(model, model->path, find_stored, train, &used, error);
     for (int64_t i = 0; i < model->gguf.tensor_count && status == STATUS_OK; i++) {
         const char *name = model->gguf.tensors[i].name;
-        if (!table_find(&used, name, strlen(name)) && strncmp(name, "rope_f", 6) != 0)
+        if (!table_find(&used, name, strlen(name)) && !is_spare(model, name))
             status = model_unused_tensor(model->path, name, error);
     }
     table_free(&used);
@@ -90,7 +103,8 @@ struct save_plan {
 };
 
 /* One stored output: a row of a matrix, or a value of a vector. */
-static void write_output(const struct save_plan *plan, const struct parameter *p, int64_t output,
+static void write_output(const struct save_plan *plan, const struct name_group *group,
+                         const struct parameter *p, int64_t output,
                          const struct weight_format *format)
 {
     int64_t columns = p->rank == 1 ? 1 : p->weight.columns;
@@ -103,6 +117,8 @@ static void write_output(const struct save_plan *plan, const struct parameter *p
     }
     weight_unpack_row(&p->weight, p->rank == 1 ? 0 : output, p->rank == 1 ? output : 0, columns,
                       plan->values);
+    if (p->rank == 1)
+        plan->values[0] = names_to_stored(group, plan->values[0]);
     format->pack(plan->values, columns, plan->blocks);
     gguf_write_data(plan->writer, plan->blocks, row_bytes);
 }
@@ -114,7 +130,7 @@ static void write_group(const struct save_plan *plan, const struct name_group *g
         for (int64_t o = 0; o < names_outputs(names_part(group, i)); o++)
             plan->origins[names_place(group, i, o)] = (int64_t)i << 32 | o;
     for (int64_t at = 0; at < names_stored_outputs(group); at++)
-        write_output(plan, names_part(group, (int)(plan->origins[at] >> 32)),
+        write_output(plan, group, names_part(group, (int)(plan->origins[at] >> 32)),
                      plan->origins[at] & 0xffffffff, format);
 }
 
@@ -139,7 +155,13 @@ static void for_tensors(const struct save_plan *plan, bool data)
             shape[1] = p->weight.rows;
             shape[0] = group.experts;
         }
-        gguf_put_tensor(plan->writer, group.stored, group.experts > 0 ? 3 : p->rank, shape, format);
+        int rank = group.experts > 0 ? 3 : p->rank;
+        if (group.rule->form == NAME_KERNEL) {
+            rank = 2;
+            shape[0] = group.channels;
+            shape[1] = p->weight.columns / group.channels;
+        }
+        gguf_put_tensor(plan->writer, group.stored, rank, shape, format);
     }
     struct gguf_rope_tensor rope[2];
     int count = gguf_rope_tensors(&plan->model->decoder.config, rope);
@@ -196,6 +218,15 @@ static enum status reserve_plan(struct save_plan *plan, struct error *error)
     return error_no_memory(error, (size_t)widest * 8 + (size_t)outputs * sizeof *plan->origins);
 }
 
+/* The ids of a model that comes without a tokenizer. */
+static void put_bare_ends(struct gguf_writer *writer, const struct decoder_config *c)
+{
+    if (c->bos_token >= 0)
+        gguf_put_u32(writer, "tokenizer.ggml.bos_token_id", (uint32_t)c->bos_token);
+    if (c->eos_token >= 0)
+        gguf_put_u32(writer, "tokenizer.ggml.eos_token_id", (uint32_t)c->eos_token);
+}
+
 static enum status write_file(const struct save_plan *plan, const char *path, const char *name,
                               struct error *error)
 {
@@ -210,6 +241,8 @@ static enum status write_file(const struct save_plan *plan, const char *path, co
     gguf_put_u32(writer, "general.quantization_version", 2);
     if (model->has_tokenizer)
         status = gguf_put_tokenizer(writer, &model->tokenizer, c->vocabulary, error);
+    else
+        put_bare_ends(writer, c);
     if (status == STATUS_OK)
         chat_put_gguf(model, writer);
     if (status != STATUS_OK) {

@@ -75,6 +75,8 @@ static bool is_spare(const struct decoder_config *c, const char *name)
     for (size_t i = 0; c->bidirectional && i < sizeof heads / sizeof *heads; i++)
         if (strncmp(name, heads[i], strlen(heads[i])) == 0)
             return true;
+    if (strcmp(c->family, "qwen35") == 0 && strncmp(name, "mtp.", 4) == 0)
+        return true; /* predicts further tokens */
     if (c->bidirectional && ends_with(name, "embeddings.position_ids"))
         return true;
     return c->tied &&
@@ -209,7 +211,6 @@ static float *gather(const struct name_group *group, struct arena *arena)
     const struct parameter *first = group->parts[0];
     int64_t in = first->rank == 1 ? 1 : first->weight.columns, out = names_stored_outputs(group);
     bool turned = group->rule->form == NAME_TRANSPOSED;
-    float less = group->rule->form == NAME_LESS_ONE ? 1.0f : 0.0f;
     float *values = arena_alloc(arena, (size_t)(in * out) * sizeof(float));
     float *row = arena_alloc(arena, (size_t)in * sizeof(float));
     if (!values || !row)
@@ -220,8 +221,10 @@ static float *gather(const struct name_group *group, struct arena *arena)
             int64_t at = names_place(group, i, o);
             weight_unpack_row(&part->weight, part->rank == 1 ? 0 : o, part->rank == 1 ? o : 0, in,
                               row);
+            if (part->rank == 1)
+                row[0] = names_to_stored(group, row[0]);
             for (int64_t j = 0; j < in; j++)
-                values[turned ? j * out + at : at * in + j] = row[j] - less;
+                values[turned ? j * out + at : at * in + names_input_place(group, j)] = row[j];
         }
     }
     return values;
@@ -232,7 +235,8 @@ static enum status describe_entry(const struct name_group *group, struct safeten
 {
     const struct parameter *p = group->parts[0];
     int64_t outputs = names_stored_outputs(group);
-    bool as_it_is = names_part_count(group) == 1 && group->rule->form != NAME_TRANSPOSED &&
+    bool as_it_is = names_part_count(group) == 1 && names_contiguous(group) &&
+                    names_input_run(group) == p->weight.columns &&
                     group->rule->form != NAME_LESS_ONE && p->weight.format == &weight_f32;
     entry->name = arena_strdup(arena, group->stored);
     entry->format = &weight_f32;

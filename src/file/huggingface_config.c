@@ -328,11 +328,14 @@ static enum status read_special(const json_t *root, const char *path, struct dec
         if (!get_bool(root, "use_parallel_residual", true))
             c->block = MODEL_BLOCK_PRE;
     } else if (strcmp(c->family, "opt") == 0) {
-        if (!get_bool(root, "do_layer_norm_before", true) ||
-            get_int(root, "word_embed_proj_dim", c->width) != c->width ||
-            !get_bool(root, "enable_bias", true))
-            return refuse(path, "OPT with norms behind the branches or projected embeddings",
-                          error);
+        int64_t row = get_int(root, "word_embed_proj_dim", c->width);
+        c->embedding_width = row != c->width ? row : 0;
+        if (!get_bool(root, "do_layer_norm_before", true))
+            c->block = MODEL_BLOCK_POST;
+        if (!get_bool(root, "enable_bias", true) ||
+            !get_bool(root, "layer_norm_elementwise_affine", true) ||
+            get_bool(root, "_remove_final_layer_norm", false))
+            return refuse(path, "OPT without biases, or with norms left out", error);
     }
     return STATUS_OK;
 }
@@ -614,8 +617,9 @@ static void write_special(json_t *root, const struct decoder_config *c)
         set_text(root, "hidden_activation", activation_name(c->mlp));
     } else if (strcmp(c->family, "opt") == 0) {
         set_text(root, "activation_function", activation_name(c->mlp));
-        json_object_set_new(root, "do_layer_norm_before", json_true());
-        set_int(root, "word_embed_proj_dim", c->width);
+        json_object_set_new(root, "do_layer_norm_before",
+                            json_boolean(c->block != MODEL_BLOCK_POST));
+        set_int(root, "word_embed_proj_dim", decoder_embedding_width(c));
         set_int(root, "ffn_dim", c->hidden);
         set_real(root, "dropout", c->dropout);
         set_real(root, "attention_dropout", 0);

@@ -35,6 +35,15 @@ static bool shape_fits(const struct parameter *p, const struct stored_tensor *st
     return stored->columns == columns && stored->rows == outputs;
 }
 
+/* A row of a matrix, with its inputs in our order. */
+static void read_row(const struct weight *view, const struct name_group *group, int64_t row,
+                     float *out)
+{
+    int64_t run = names_input_run(group);
+    for (int64_t j = 0; j < view->columns; j += run)
+        weight_unpack_row(view, row, names_input_place(group, j), run, out + j);
+}
+
 /* Values of a parameter as f32. */
 static void read_values(const struct parameter *p, const struct stored_tensor *stored, float *out)
 {
@@ -44,20 +53,30 @@ static void read_values(const struct parameter *p, const struct stored_tensor *s
                           .columns = stored->columns,
                           .data = stored->data};
     int64_t columns = p->weight.columns, outputs = names_outputs(p);
-    float more = group->rule->form == NAME_LESS_ONE ? 1.0f : 0.0f;
     for (int64_t o = 0; o < outputs; o++) {
         int64_t at = names_place(group, group->index, o);
         if (p->rank == 1) {
             weight_unpack_row(&view, 0, at, 1, out + o);
-            out[o] += more;
+            out[o] = names_from_stored(group, out[o]);
         } else if (group->rule->form != NAME_TRANSPOSED) {
-            weight_unpack_row(&view, at, 0, columns, out + o * columns);
+            read_row(&view, group, at, out + o * columns);
         }
     }
     for (int64_t j = 0; p->rank == 2 && group->rule->form == NAME_TRANSPOSED && j < columns; j++)
         for (int64_t o = 0; o < outputs; o++)
             weight_unpack_row(&view, j, names_place(group, group->index, o), 1,
                               out + o * columns + j);
+}
+
+/* A row as it is stored, with its inputs in our order. */
+static void copy_row(const struct name_group *group, const struct weight_format *format,
+                     int64_t columns, const unsigned char *from, unsigned char *to)
+{
+    int64_t run = names_input_run(group), block = format->block;
+    for (int64_t j = 0; j < columns; j += run)
+        memcpy(to + (size_t)(j / block) * format->block_bytes,
+               from + (size_t)(names_input_place(group, j) / block) * format->block_bytes,
+               (size_t)(run / block) * format->block_bytes);
 }
 
 /* Keeps the stored format; rows are copied only where their order or alignment asks for it. */
@@ -72,13 +91,18 @@ static enum status bind_frozen(struct model *model, struct parameter *p,
     const unsigned char *rows = stored->data, *data = rows;
     data += (size_t)names_place(group, group->index, 0) * row_bytes;
     bool aligned = stored->format->block != 1 || (uintptr_t)data % stored->format->block_bytes == 0;
-    if (!names_contiguous(group) || !aligned) {
+    int64_t run = names_input_run(group), columns = p->weight.columns;
+    if (run % stored->format->block != 0)
+        return error_set(error, STATUS_FAILED, "%s: tensor '%s' has blocks across heads",
+                         model->path, stored->name);
+    if (!names_contiguous(group) || run < columns || !aligned) {
         unsigned char *copy = arena_alloc(&model->owned, (size_t)p->weight.rows * row_bytes);
         if (!copy)
             return error_no_memory(error, (size_t)p->weight.rows * row_bytes);
         for (int64_t row = 0; row < p->weight.rows; row++)
-            memcpy(copy + (size_t)row * row_bytes,
-                   rows + (size_t)names_place(group, group->index, row) * row_bytes, row_bytes);
+            copy_row(group, stored->format, columns,
+                     rows + (size_t)names_place(group, group->index, row) * row_bytes,
+                     copy + (size_t)row * row_bytes);
         data = copy;
     }
     p->weight.format = stored->format;
@@ -119,6 +143,11 @@ static enum status bind_one(struct model *model, struct parameter *p,
         p->weight = weight_over_f32(values, p->weight.rows, p->weight.columns);
     }
     read_values(p, stored, values);
+    for (int64_t i = 0; stored->group.rule->form == NAME_NEGATED_EXP && i < p->weight.columns; i++)
+        if (!isfinite(values[i]))
+            return error_set(error, STATUS_FAILED,
+                             "%s: tensor '%s' has a value that is not below 0", model->path,
+                             stored->name);
     return STATUS_OK;
 }
 
@@ -206,10 +235,11 @@ bool model_configs_agree(const struct decoder_config *a, const struct decoder_co
 {
     double usual = 1 / sqrt((double)a->head_width);
     bool sizes = a->vocabulary == b->vocabulary && a->context == b->context &&
-                 a->width == b->width && a->layers == b->layers && a->heads == b->heads &&
-                 a->kv_heads == b->kv_heads && a->head_width == b->head_width &&
-                 a->hidden == b->hidden && a->bos_token == b->bos_token &&
-                 a->eos_token == b->eos_token && a->position_offset == b->position_offset;
+                 a->width == b->width && decoder_embedding_width(a) == decoder_embedding_width(b) &&
+                 a->layers == b->layers && a->heads == b->heads && a->kv_heads == b->kv_heads &&
+                 a->head_width == b->head_width && a->hidden == b->hidden &&
+                 a->bos_token == b->bos_token && a->eos_token == b->eos_token &&
+                 a->position_offset == b->position_offset;
     bool kinds = a->norm == b->norm && a->positions == b->positions && a->block == b->block &&
                  a->query_norm == b->query_norm && a->mlp == b->mlp && a->tied == b->tied &&
                  a->attention_bias == b->attention_bias && a->output_bias == b->output_bias &&

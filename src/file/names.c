@@ -1,6 +1,7 @@
 /* See names.h. */
 #include "file/names.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,7 @@ bool names_find(const struct name_table *table, const struct decoder *decoder,
     if (!group->rule)
         return false;
     stored_name(table, group->rule, layer, expert, group->stored);
+    group->delta = &decoder->config.delta;
     group->channels = decoder_delta_columns(&decoder->config);
     if (group->rule->form == NAME_STACKED) { /* experts of a kind are declared one after another */
         group->experts = decoder->config.experts;
@@ -120,12 +122,36 @@ static bool interleaves(const struct name_group *group)
     return group->rule->form == NAME_ROTATED && group->table->interleaved;
 }
 
+/* Where value `at` of `count` that are value heads lies when those of a key head stand together. */
+static int64_t by_key_head(const struct delta_config *d, int64_t count, int64_t at)
+{
+    int64_t width = count / d->value_heads, head = at / width;
+    int64_t shared = d->value_heads / d->key_heads;
+    return (head % d->key_heads * shared + head / d->key_heads) * width + at % width;
+}
+
+/* Leading outputs that are no value heads; -1 when there are no value heads to reorder. */
+static int64_t before_values(const struct name_group *group)
+{
+    const struct delta_config *d = group->delta;
+    enum name_form form = group->rule->form;
+    if (form == NAME_VALUE_HEADS)
+        return 0;
+    if (form != NAME_MIXED_HEADS && form != NAME_CHANNELS)
+        return -1;
+    return names_outputs(group->parts[0]) / group->channels * 2 * d->key_heads * d->key_width;
+}
+
 int64_t names_place(const struct name_group *group, int part, int64_t output)
 {
     int64_t width = group->head_width, head = output / width, at = output % width;
     if (group->rule->form == NAME_BY_HEAD)
         return (head * group->count + part) * width + at;
     int64_t before = 0;
+    int64_t first = before_values(group);
+    if (first >= 0 && output >= first)
+        return first +
+               by_key_head(group->delta, names_outputs(group->parts[0]) - first, output - first);
     if (group->experts > 0)
         return part * names_outputs(group->parts[0]) + output;
     for (int i = 0; i < part; i++)
@@ -138,6 +164,47 @@ int64_t names_place(const struct name_group *group, int part, int64_t output)
 
 bool names_contiguous(const struct name_group *group)
 {
+    bool reordered =
+        before_values(group) >= 0 && group->delta->key_heads != group->delta->value_heads;
     return group->rule->form != NAME_BY_HEAD && group->rule->form != NAME_TRANSPOSED &&
-           !interleaves(group);
+           !interleaves(group) && !reordered;
+}
+
+int64_t names_input_run(const struct name_group *group)
+{
+    const struct delta_config *d = group->delta;
+    if (group->rule->form == NAME_VALUE_INPUTS && d->key_heads != d->value_heads)
+        return d->value_width;
+    return group->parts[0]->weight.columns;
+}
+
+int64_t names_input_place(const struct name_group *group, int64_t input)
+{
+    if (group->rule->form != NAME_VALUE_INPUTS)
+        return input;
+    return by_key_head(group->delta, group->parts[0]->weight.columns, input);
+}
+
+float names_to_stored(const struct name_group *group, float value)
+{
+    switch (group->rule->form) {
+    case NAME_LESS_ONE:
+        return value - 1.0f;
+    case NAME_NEGATED_EXP:
+        return -expf(value);
+    default:
+        return value;
+    }
+}
+
+float names_from_stored(const struct name_group *group, float value)
+{
+    switch (group->rule->form) {
+    case NAME_LESS_ONE:
+        return value + 1.0f;
+    case NAME_NEGATED_EXP:
+        return logf(-value);
+    default:
+        return value;
+    }
 }

@@ -18,8 +18,16 @@ enum name_form {
                         neighbors, ours and Hugging Face's pairs j with j + D/2 */
     NAME_BY_HEAD,    /* head by head: the head's part of one parameter, then of the next */
     NAME_LESS_ONE,   /* a norm's weight less 1 */
-    NAME_CHANNELS,   /* a vector (C, K) that is stored as (C, 1, K): a kernel of a convolution */
-    NAME_STACKED,    /* those of all experts behind one another, as one tensor of three axes */
+    /* Of the delta rule. Hugging Face has the value heads of a key head side by side, where ours
+     * and ggml's h-th value head belongs to key head h modulo their number. */
+    NAME_VALUE_HEADS,  /* outputs are value heads */
+    NAME_MIXED_HEADS,  /* outputs are query heads, key heads, value heads */
+    NAME_CHANNELS,     /* the same as a vector (C, K) that is stored as (C, 1, K): a kernel of a
+                          convolution */
+    NAME_VALUE_INPUTS, /* inputs are value heads */
+    NAME_KERNEL,       /* a vector (C, K) that is stored as a matrix, in our order */
+    NAME_NEGATED_EXP,  /* a vector x that is stored as -exp(x) */
+    NAME_STACKED,      /* those of all experts behind one another, as one tensor of three axes */
 };
 
 /* `ours` and `theirs` may start with '*', which stands for the layer's prefix, and have a '#',
@@ -41,7 +49,7 @@ extern const struct name_table names_huggingface_llama, names_huggingface_gemma,
     names_huggingface_mixtral, names_huggingface_bert, names_huggingface_modernbert,
     names_huggingface_qwen35;
 extern const struct name_table names_gguf_llama, names_gguf_plain, names_gguf_fused,
-    names_gguf_phi3, names_gguf_bert;
+    names_gguf_phi3, names_gguf_bert, names_gguf_modernbert, names_gguf_qwen35;
 
 #define NAME_PARTS_MOST 4
 #define NAME_LENGTH 128
@@ -56,7 +64,8 @@ struct name_group {
     int64_t experts;  /* of NAME_STACKED, else 0: then `parts` is the first expert's alone, the
                          others lie behind it, and `index` is the expert */
     int64_t head_width;
-    int64_t channels; /* of NAME_CHANNELS: C */
+    const struct delta_config *delta;
+    int64_t channels; /* of NAME_CHANNELS and NAME_KERNEL: C */
 };
 
 /* The group of a parameter; false when the table has no place for it. */
@@ -76,5 +85,14 @@ int64_t names_stored_outputs(const struct name_group *group);
 int64_t names_place(const struct name_group *group, int part, int64_t output);
 /* Whether a part's outputs follow one another in the stored tensor in their own order. */
 bool names_contiguous(const struct name_group *group);
+/* Inputs that keep their order among themselves come in runs of so many; the stored place of input
+ * `input`, which begins such a run. */
+int64_t names_input_run(const struct name_group *group);
+int64_t names_input_place(const struct name_group *group, int64_t input);
+
+/* A value of a vector as it is stored, and back; the latter is no number where none is stored so.
+ */
+float names_to_stored(const struct name_group *group, float value);
+float names_from_stored(const struct name_group *group, float value);
 
 #endif

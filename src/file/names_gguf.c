@@ -110,3 +110,51 @@ static const struct name_rule gguf_bert_rules[] = {
 };
 
 const struct name_table names_gguf_bert = {"blk.%d.", gguf_bert_rules, false};
+
+static const struct name_rule gguf_modernbert_rules[] = {
+    {"embedding", "token_embd.weight", NAME_PLAIN},
+    {"embedding_norm.weight", "token_embd_norm.weight", NAME_PLAIN},
+    {"final_norm.weight", "output_norm.weight", NAME_PLAIN},
+    {"*attention_norm.weight", "*attn_norm.weight", NAME_PLAIN},
+    {"*attention.query.weight", "*attn_qkv.weight", NAME_PLAIN},
+    {"*attention.key.weight", "*attn_qkv.weight", NAME_PLAIN},
+    {"*attention.value.weight", "*attn_qkv.weight", NAME_PLAIN},
+    {"*attention.output.weight", "*attn_output.weight", NAME_PLAIN},
+    {"*mlp_norm.weight", "*ffn_norm.weight", NAME_PLAIN},
+    {"*mlp.gate.weight", "*ffn_up.weight", NAME_PLAIN},
+    {"*mlp.up.weight", "*ffn_up.weight", NAME_PLAIN},
+    {"*mlp.down.weight", "*ffn_down.weight", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_gguf_modernbert = {"blk.%d.", gguf_modernbert_rules, false};
+
+static const struct name_rule gguf_qwen35_rules[] = {
+    {"embedding", "token_embd.weight", NAME_PLAIN},
+    {"final_norm.weight", "output_norm.weight", NAME_PLAIN},
+    {"head.weight", "output.weight", NAME_PLAIN},
+    {"*attention_norm.weight", "*attn_norm.weight", NAME_PLAIN},
+    {"*attention.query.weight", "*attn_q.weight", NAME_BY_HEAD},
+    {"*attention.gate.weight", "*attn_q.weight", NAME_BY_HEAD},
+    {"*attention.key.weight", "*attn_k.weight", NAME_PLAIN},
+    {"*attention.value.weight", "*attn_v.weight", NAME_PLAIN},
+    {"*attention.output.weight", "*attn_output.weight", NAME_PLAIN},
+    {"*attention.query_norm.weight", "*attn_q_norm.weight", NAME_PLAIN},
+    {"*attention.key_norm.weight", "*attn_k_norm.weight", NAME_PLAIN},
+    {"*delta.input.weight", "*attn_qkv.weight", NAME_PLAIN},
+    {"*delta.gate.weight", "*attn_gate.weight", NAME_PLAIN},
+    {"*delta.beta.weight", "*ssm_beta.weight", NAME_PLAIN},
+    {"*delta.decay.weight", "*ssm_alpha.weight", NAME_PLAIN},
+    {"*delta.kernel", "*ssm_conv1d.weight", NAME_KERNEL},
+    {"*delta.rate", "*ssm_a", NAME_NEGATED_EXP},
+    {"*delta.bias", "*ssm_dt.bias", NAME_PLAIN},
+    {"*delta.norm.weight", "*ssm_norm.weight", NAME_PLAIN},
+    {"*delta.output.weight", "*ssm_out.weight", NAME_PLAIN},
+    {"*mlp_norm.weight", "*post_attention_norm.weight", NAME_PLAIN},
+    {"*mlp.gate.weight", "*ffn_gate.weight", NAME_PLAIN},
+    {"*mlp.up.weight", "*ffn_up.weight", NAME_PLAIN},
+    {"*mlp.down.weight", "*ffn_down.weight", NAME_PLAIN},
+    {NULL, NULL, NAME_PLAIN},
+};
+
+const struct name_table names_gguf_qwen35 = {"blk.%d.", gguf_qwen35_rules, false};

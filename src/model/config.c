@@ -76,6 +76,11 @@ int64_t decoder_attention_layers(const struct decoder_config *config, int64_t be
     return count;
 }
 
+int64_t decoder_embedding_width(const struct decoder_config *config)
+{
+    return config->embedding_width > 0 ? config->embedding_width : config->width;
+}
+
 int64_t decoder_delta_columns(const struct decoder_config *config)
 {
     const struct delta_config *d = &config->delta;
@@ -184,6 +189,7 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         {"vocabulary size", config->vocabulary, 1, 1 << 24},
         {"context length", config->context, 1, 1 << 20},
         {"width", config->width, 1, WIDTH_MOST},
+        {"width of embeddings", config->embedding_width, 0, WIDTH_MOST},
         {"number of layers", config->layers, 1, 1 << 12},
         {"number of heads", config->heads, 1, 1 << 12},
         {"number of key/value heads", config->kv_heads, 1, config->heads},
@@ -267,16 +273,17 @@ struct decoder_size decoder_count(const struct decoder_config *config)
     int64_t single = (config->block != MODEL_BLOCK_POST) + config->embedding_norm; /* norms */
     int64_t biases = config->mlp_bias ? inputs * config->hidden + config->width : 0;
     int64_t norms = config->block == MODEL_BLOCK_SANDWICH ? 4 : 2;
-    int64_t table = config->vocabulary * config->width;
+    int64_t table = config->vocabulary * decoder_embedding_width(config);
+    int64_t bridges = 2 * config->embedding_width * config->width;
     int64_t positions = config->positions == MODEL_POSITIONS_LEARNED
                             ? (config->context + config->position_offset) * config->width
                             : 0;
     struct decoder_size size;
     size.embedding =
         table * (config->tied ? 1 : 2) + positions + config->token_types * config->width;
-    size.matrices = mixing + config->layers * used + table;
+    size.matrices = mixing + config->layers * used + table + bridges;
     size.parameters = mixing + beside + config->layers * (stored + norms * norm + biases) +
-                      single * norm - (config->first_bare ? norm : 0) + size.embedding;
+                      single * norm - (config->first_bare ? norm : 0) + bridges + size.embedding;
     return size;
 }
 

@@ -70,10 +70,12 @@ struct delta_config {
 };
 
 struct decoder_config {
-    char family[16];    /* "llama", "gpt2", ...: how files are laid out (file/families.h) */
-    int64_t vocabulary; /* V: rows of the embedding */
-    int64_t context;    /* T: longest sequence, in tokens */
-    int64_t width;      /* C: residual stream */
+    char family[16];         /* "llama", "gpt2", ...: how files are laid out (file/families.h) */
+    int64_t vocabulary;      /* V: rows of the embedding */
+    int64_t context;         /* T: longest sequence, in tokens */
+    int64_t width;           /* C: residual stream */
+    int64_t embedding_width; /* E: of the embedding and the output projection, where matrices lead
+                                from it into the stream and back (OPT-350M); 0: width */
     int64_t layers;
     int64_t heads;      /* query heads */
     int64_t kv_heads;   /* key/value heads; divides heads */
@@ -130,6 +132,8 @@ int64_t decoder_attention_layers(const struct decoder_config *config, int64_t be
 int64_t decoder_delta_columns(const struct decoder_config *config);
 /* Values of a sequence's memory in all layers of the delta rule, convolutions included. */
 int64_t decoder_state_values(const struct decoder_config *config);
+/* Values of a row of the embedding, and of a final hidden state. */
+int64_t decoder_embedding_width(const struct decoder_config *config);
 /* Values of a head that are rotated. */
 int64_t decoder_rope_width(const struct decoder_config *config);
 /* Radians per position of each rotated pair (width / 2 of them), in a layer with or without a

@@ -181,15 +181,18 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
         decoder_free(decoder);
         return error_no_memory(error, (size_t)config->layers * sizeof *decoder->layers);
     }
-    int64_t capacity = config->layers * (28 + 3 * config->experts) + 8;
+    int64_t row = decoder_embedding_width(config);
+    int64_t capacity = config->layers * (28 + 3 * config->experts) + 10;
     enum status status = parameters_create(&decoder->parameters, (int)capacity, error);
     if (status != STATUS_OK) {
         decoder_free(decoder);
         return status;
     }
     decoder->embedding =
-        &declare(decoder, -1, "embedding", PARAMETER_EMBEDDING, config->vocabulary, config->width)
-             ->weight;
+        &declare(decoder, -1, "embedding", PARAMETER_EMBEDDING, config->vocabulary, row)->weight;
+    if (config->embedding_width > 0)
+        decoder->embedding_in =
+            declare_linear(decoder, -1, "embedding_in", config->width, row, false);
     if (config->positions == MODEL_POSITIONS_LEARNED)
         decoder->positions = &declare(decoder, -1, "positions", PARAMETER_EMBEDDING,
                                       config->context + config->position_offset, config->width)
@@ -204,12 +207,14 @@ enum status decoder_create(const struct decoder_config *config, struct decoder *
         declare_layer(decoder, i);
     if (config->block != MODEL_BLOCK_POST)
         decoder->final_norm = declare_norm(decoder, -1, "final_norm");
+    if (config->embedding_width > 0)
+        decoder->embedding_out =
+            declare_linear(decoder, -1, "embedding_out", row, config->width, false);
     decoder->head.scale = config->logit_scale > 0 ? (float)config->logit_scale : 1.0f;
     decoder->head.softcap = (float)config->logit_softcap;
     decoder->head.linear.weight = decoder->embedding;
     if (!config->tied)
-        decoder->head.linear =
-            declare_linear(decoder, -1, "head", config->vocabulary, config->width, false);
+        decoder->head.linear = declare_linear(decoder, -1, "head", config->vocabulary, row, false);
     return STATUS_OK;
 }
 
@@ -516,7 +521,13 @@ static struct tensor *embed(struct decoder *decoder, struct tape *tape,
         memset(first, 0, bytes);
         x = op_embedding(tape, decoder->token_types, first, batch->batch, batch->length, x);
     }
-    x = op_embedding(tape, decoder->embedding, batch->tokens, batch->batch, batch->length, x);
+    if (decoder->embedding_in.weight) {
+        struct tensor *rows = op_embedding(tape, decoder->embedding, batch->tokens, batch->batch,
+                                           batch->length, NULL);
+        x = op_linear(tape, rows, &decoder->embedding_in, x);
+    } else {
+        x = op_embedding(tape, decoder->embedding, batch->tokens, batch->batch, batch->length, x);
+    }
     if (decoder->config.embedding_scale > 0)
         x = op_scale(tape, x, decoder->config.embedding_scale);
     x = apply_norm(tape, decoder, &decoder->embedding_norm, x);
@@ -597,6 +608,13 @@ static struct tensor *run_layer(struct decoder *decoder, struct tape *tape, int6
     return x;
 }
 
+/* What the last layer leaves, as hidden states. */
+static struct tensor *finish(struct decoder *decoder, struct tape *tape, struct tensor *x)
+{
+    x = apply_norm(tape, decoder, &decoder->final_norm, x);
+    return decoder->embedding_out.weight ? op_linear(tape, x, &decoder->embedding_out, NULL) : x;
+}
+
 struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch)
 {
@@ -609,7 +627,7 @@ struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
     struct tensor *x = embed(decoder, tape, batch, context.positions);
     for (int64_t i = 0; x && i < decoder->config.layers; i++)
         x = run_layer(decoder, tape, i, &context, x);
-    return apply_norm(tape, decoder, &decoder->final_norm, x);
+    return finish(decoder, tape, x);
 }
 
 struct tensor *decoder_loss(struct decoder *decoder, struct tape *tape,
@@ -676,7 +694,7 @@ static struct tensor *step_hidden(struct decoder *decoder, struct tape *tape,
     struct tensor *x = embed(decoder, tape, batch, context->positions);
     for (int64_t i = 0; x && i < decoder->config.layers; i++)
         x = run_layer(decoder, tape, i, context, x);
-    return apply_norm(tape, decoder, &decoder->final_norm, x);
+    return finish(decoder, tape, x);
 }
 
 /* Runs whose rotations are of one kind. */
@@ -695,7 +713,7 @@ static void step_together(struct decoder *decoder, struct tape *tape, struct kv_
     if (!wanted)
         return;
     if (hidden)
-        memcpy(hidden, wanted, (size_t)(outputs * decoder->config.width) * sizeof *hidden);
+        memcpy(hidden, wanted, (size_t)(outputs * tensor_columns(x)) * sizeof *hidden);
     if (logits)
         linear_single_logits(tape->compute, wanted, outputs, &decoder->head, logits);
     for (int64_t i = 0; i < count; i++)
@@ -707,7 +725,8 @@ enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_c
                          float *hidden, struct error *error)
 {
     bool kinds = decoder->config.rope.scaling == ROPE_SCALING_LONG;
-    int64_t vocabulary = decoder->config.vocabulary, width = decoder->config.width;
+    int64_t vocabulary = decoder->config.vocabulary;
+    int64_t width = decoder_embedding_width(&decoder->config);
     for (int64_t begin = 0, end; begin < run_count; begin = end) {
         int64_t outputs = runs[begin].outputs;
         for (end = begin + 1; end < run_count; end++) {

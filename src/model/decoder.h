@@ -39,6 +39,8 @@ struct decoder {
     struct decoder_config config;
     struct parameters parameters;
     struct weight *embedding;
+    struct linear embedding_in,
+        embedding_out;          /* into the stream, and back; as a rule there are none */
     struct weight *positions;   /* NULL with rotary positions */
     struct weight *token_types; /* NULL as a rule */
     struct decoder_norm embedding_norm;
@@ -68,7 +70,8 @@ struct decoder_batch {
     const int32_t *segment_start; /* (B, T): first token that token t may attend to; or NULL */
 };
 
-/* Final-norm hidden states (B, T, C); those of an encoder are its result. */
+/* Final-norm hidden states (B, T, C), or (B, T, E) where the stream has another width than the
+ * embedding; those of an encoder are its result. */
 struct tensor *decoder_hidden(struct decoder *decoder, struct tape *tape,
                               const struct decoder_batch *batch);
 /* Loss of a batch; see op_cross_entropy. */
@@ -88,7 +91,7 @@ struct decoder_run {
 
 /* Runs further tokens of several sequences at once, without padding: their rows stand behind one
  * another, single tokens first, and each run attends to its own sequence. `logits` receives a row
- * (V), `hidden` a final-norm state (C), for each wanted output, in order; either may be NULL.
+ * (V), `hidden` a final hidden state, for each wanted output, in order; either may be NULL.
  * Each run's result is the same bits whatever the other runs are. Rewinds the tape to where it was.
  * Runs with `single` come first; positions must lie within the model's context. */
 enum status decoder_step(struct decoder *decoder, struct tape *tape, struct kv_cache *cache,

@@ -42,6 +42,7 @@ int64_t decoder_activation_bytes(const struct decoder_config *c, const struct de
     int64_t tokens = work->batch * work->length, queries = c->heads * c->head_width;
     int64_t embeddings = c->width * (c->positions == MODEL_POSITIONS_LEARNED ? 2 : 1) + c->width +
                          3 + (c->embedding_scale > 0 ? c->width : 0);
+    embeddings += 2 * c->embedding_width;
     int64_t layer = layer_values(c) + adapter_values(c, work);
     int64_t kept = work->checkpoints ? c->layers * c->width + layer : c->layers * layer;
     int64_t forward = tokens * (kept + embeddings);

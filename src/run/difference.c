@@ -249,15 +249,14 @@ static char *render_probe(const struct model *model)
     return NULL;
 }
 
-/* The tokens that end generation: the configuration's, and those of its defaults. */
+/* The tokens that end generation, wherever the files name them, from the least on. */
 static json_t *generation_ends(const struct model *model)
 {
-    json_t *ends = json_object_get(model->chat.generation, "eos_token_id");
-    if (json_is_array(ends))
-        return json_incref(ends);
-    int64_t end =
-        json_is_integer(ends) ? json_integer_value(ends) : model->decoder.config.eos_token;
-    return json_pack("[I]", (json_int_t)end);
+    json_t *list = json_array();
+    for (int32_t token = 0; token < model->decoder.config.vocabulary; token++)
+        if (model_is_end(model, token) || token == model->decoder.config.eos_token)
+            json_array_append_new(list, json_integer(token));
+    return list;
 }
 
 enum status difference_in_use(const struct model *a, const struct model *b, json_t *list,

@@ -35,7 +35,8 @@ enum status embed_tokens(struct decoder *decoder, struct tape *tape, const int32
     struct tensor *hidden = decoder_hidden(decoder, tape, &batch);
     enum status status = tape_check(tape, error);
     if (status == STATUS_OK)
-        status = pool(hidden->data, count, decoder->config.width, embedding, error);
+        status =
+            pool(hidden->data, count, decoder_embedding_width(&decoder->config), embedding, error);
     tape_reset(tape);
     return status;
 }

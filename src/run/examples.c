@@ -5,21 +5,15 @@
 #include <string.h>
 #include <time.h>
 
-static char *name_of(const struct tokenizer *t, int32_t id)
-{
-    if (id < 0 || id >= t->count)
-        return NULL;
-    return strndup(t->pieces[id].bytes, t->pieces[id].length);
-}
+#include "data/shard.h"
 
 enum status examples_create(const struct model *model, const char *field, struct examples *e,
                             struct error *error)
 {
-    const struct tokenizer *t = &model->tokenizer;
-    const int32_t ids[4] = {t->bos, t->eos, t->unknown, t->pad};
-    *e = (struct examples){.tokenizer = t, .field = field ? field : "text"};
-    for (int i = 0; i < 4; i++)
-        e->names[i] = name_of(t, ids[i]);
+    const struct model_chat *chat = &model->chat;
+    *e = (struct examples){.tokenizer = &model->tokenizer,
+                           .field = field ? field : "text",
+                           .names = {chat->bos, chat->eos, chat->unknown, chat->pad}};
     if (!model_chat_template(model, NULL))
         return STATUS_OK;
     enum status status =
@@ -32,27 +26,15 @@ enum status examples_create(const struct model *model, const char *field, struct
 void examples_free(struct examples *e)
 {
     jinja_free(&e->template);
-    for (int i = 0; i < 4; i++)
-        free(e->names[i]);
     *e = (struct examples){0};
 }
 
-static enum status add_stretch(struct example_stretches *list, int64_t begin, int64_t end,
-                               struct error *error)
+static enum status add_stretch(struct buffer *list, int64_t begin, int64_t end, struct error *error)
 {
-    if (end <= begin)
-        return STATUS_OK;
-    if (list->count == list->capacity) {
-        int64_t capacity = list->capacity ? list->capacity * 2 : 8;
-        int64_t *grown = realloc(list->items, (size_t)capacity * 2 * sizeof *grown);
-        if (!grown)
-            return error_no_memory(error, (size_t)capacity * 2 * sizeof *grown);
-        list->items = grown;
-        list->capacity = capacity;
-    }
-    list->items[2 * list->count] = begin;
-    list->items[2 * list->count++ + 1] = end;
-    return STATUS_OK;
+    const struct stretch stretch = {begin, end};
+    if (end > begin)
+        buffer_add(list, &stretch, sizeof stretch);
+    return buffer_check(list, error);
 }
 
 static enum status add_end(const struct tokenizer *t, struct tok_ids *ids, struct error *error)
@@ -60,13 +42,17 @@ static enum status add_end(const struct tokenizer *t, struct tok_ids *ids, struc
     return t->eos >= 0 ? tok_ids_add(ids, &t->eos, 1, error) : STATUS_OK;
 }
 
-/* All of a text is learned, but what stands in front of every text. */
+/* All of a text is learned, but what the model expects in front of every text. */
 static enum status encode_text(const struct examples *e, struct tok_scratch *scratch,
                                const char *text, size_t length, struct tok_ids *ids,
-                               struct example_stretches *stretches, struct error *error)
+                               struct buffer *stretches, struct error *error)
 {
+    const struct tok_around *before = &e->tokenizer->before;
     int64_t begin = ids->count;
-    enum status status = tok_encode(e->tokenizer, scratch, text, length, false, ids, error);
+    enum status status =
+        tok_encode_model(e->tokenizer, scratch, text, length, false, true, ids, error);
+    for (int i = 0; i < before->count && begin < ids->count; i++)
+        begin += ids->items[begin] == before->ids[i];
     if (status == STATUS_OK)
         status = add_end(e->tokenizer, ids, error);
     return status == STATUS_OK ? add_stretch(stretches, begin, ids->count, error) : status;
@@ -74,7 +60,7 @@ static enum status encode_text(const struct examples *e, struct tok_scratch *scr
 
 static enum status encode_pair(const struct examples *e, struct tok_scratch *scratch,
                                const json_t *prompt, const json_t *completion, struct tok_ids *ids,
-                               struct example_stretches *stretches, struct error *error)
+                               struct buffer *stretches, struct error *error)
 {
     enum status status = tok_encode_model(e->tokenizer, scratch, json_string_value(prompt),
                                           json_string_length(prompt), false, true, ids, error);
@@ -90,13 +76,11 @@ static enum status encode_pair(const struct examples *e, struct tok_scratch *scr
 /* Ids of a rendered text up to each bound. Where spaces belong to words, as in SentencePiece, a
  * piece cut off would be another text: there the whole is encoded, and a bound lies where the ids
  * of what stands before it cease to agree. Elsewhere the pieces are encoded alone, as they are when
- * the model is asked. */
+ * the model is asked: with nothing around them but what the template puts there. */
 static enum status encode_piece(const struct examples *e, struct tok_scratch *scratch,
                                 const char *text, size_t begin, size_t end, struct tok_ids *ids,
                                 struct error *error)
 {
-    if (begin == 0)
-        return tok_encode_model(e->tokenizer, scratch, text, end, true, true, ids, error);
     if (end == begin)
         return STATUS_OK;
     return tok_encode(e->tokenizer, scratch, text + begin, end - begin, true, ids, error);
@@ -107,8 +91,7 @@ static enum status bound_by_prefix(const struct examples *e, struct tok_scratch 
                                    int64_t first, int64_t *bound, struct error *error)
 {
     struct tok_ids part = {0};
-    enum status status =
-        tok_encode_model(e->tokenizer, scratch, text, end, true, true, &part, error);
+    enum status status = tok_encode(e->tokenizer, scratch, text, end, true, &part, error);
     int64_t same = 0;
     while (same < part.count && first + same < ids->count &&
            part.items[same] == ids->items[first + same])
@@ -120,7 +103,7 @@ static enum status bound_by_prefix(const struct examples *e, struct tok_scratch 
 
 static enum status encode_rendered(const struct examples *e, struct tok_scratch *scratch,
                                    const struct buffer *text, const struct jinja_ranges *answers,
-                                   struct tok_ids *ids, struct example_stretches *stretches,
+                                   struct tok_ids *ids, struct buffer *stretches,
                                    struct error *error)
 {
     bool whole = e->tokenizer->marked_spaces;
@@ -151,8 +134,8 @@ static enum status encode_rendered(const struct examples *e, struct tok_scratch 
 }
 
 static enum status encode_chat(const struct examples *e, struct tok_scratch *scratch,
-                               const json_t *record, struct tok_ids *ids,
-                               struct example_stretches *stretches, struct error *error)
+                               const json_t *record, struct tok_ids *ids, struct buffer *stretches,
+                               struct error *error)
 {
     if (!e->has_template)
         return error_set(error, STATUS_FAILED,
@@ -181,7 +164,7 @@ static enum status encode_chat(const struct examples *e, struct tok_scratch *scr
 
 enum status example_encode(const struct examples *e, struct tok_scratch *scratch,
                            const struct document *document, struct tok_ids *ids,
-                           struct example_stretches *stretches, struct error *error)
+                           struct buffer *stretches, struct error *error)
 {
     if (!document->record)
         return encode_text(e, scratch, document->text, document->length, ids, stretches, error);

@@ -4,6 +4,7 @@
 #ifndef RUN_EXAMPLES_H
 #define RUN_EXAMPLES_H
 
+#include "base/buffer.h"
 #include "data/corpus.h"
 #include "file/model.h"
 #include "text/chat.h"
@@ -13,7 +14,7 @@ struct examples {
     const char *field; /* of records that are plain text */
     struct jinja template;
     bool has_template;
-    char *names[4]; /* of bos, eos, unknown, pad, as templates get them */
+    const char *names[4]; /* of bos, eos, unknown, pad, as templates get them; may be NULL */
 };
 
 /* Parses the model's template, when it has one; a broken one is an error only once a conversation
@@ -22,16 +23,11 @@ enum status examples_create(const struct model *model, const char *field, struct
                             struct error *error);
 void examples_free(struct examples *examples);
 
-/* Stretches of ids to learn, pairs [begin, end). Zero-initialize; free `items`. */
-struct example_stretches {
-    int64_t *items;
-    int64_t count, capacity;
-};
-
-/* Appends the ids of a document (a text, or a whole record) and where they are to be learned. Fails
- * with STATUS_FAILED and the cause when a record is no example. */
+/* Appends the ids of a document (a text, or a whole record), and to `stretches` each struct stretch
+ * (data/shard.h) of them that is to be learned, none empty. Fails with STATUS_FAILED and the cause
+ * when a record is no example. */
 enum status example_encode(const struct examples *examples, struct tok_scratch *scratch,
                            const struct document *document, struct tok_ids *ids,
-                           struct example_stretches *stretches, struct error *error);
+                           struct buffer *stretches, struct error *error);
 
 #endif

@@ -107,7 +107,7 @@ enum status prepare_tokenizer(const struct prepare_job *job, int32_t vocabulary,
 struct encoding {
     const struct tokenizer *tokenizer;
     const struct examples *examples;
-    struct example_stretches *stretches; /* one a document of the batch */
+    struct buffer *stretches; /* of struct stretch; one a document of the batch */
     bool strict;
     struct prepare_result *result;
     struct tok_scratch *scratches; /* one a thread */
@@ -123,11 +123,12 @@ static void encode_examples(void *context, int64_t begin, int64_t end, int threa
     struct encoding *e = context;
     for (int64_t i = begin; i < end; i++) {
         struct error *error = &e->errors[thread], cause = {0};
-        e->ids[i].count = e->stretches[i].count = 0;
+        e->ids[i].count = 0;
+        buffer_clear(&e->stretches[i]);
         enum status status = example_encode(e->examples, &e->scratches[thread], &e->documents[i],
                                             &e->ids[i], &e->stretches[i], &cause);
         if (status == STATUS_FAILED) { /* this record is none */
-            e->stretches[i].count = 0;
+            buffer_clear(&e->stretches[i]);
             status = e->strict ? status : STATUS_OK;
         }
         if (status != STATUS_OK) {
@@ -162,7 +163,7 @@ static enum status encode_batch(struct encoding *e, struct thread_pool *threads,
             return error_no_memory(error, (size_t)count * sizeof *grown);
         memset(grown + e->capacity, 0, (size_t)(count - e->capacity) * sizeof *grown);
         e->ids = grown;
-        struct example_stretches *more = realloc(e->stretches, (size_t)count * sizeof *more);
+        struct buffer *more = realloc(e->stretches, (size_t)count * sizeof *more);
         if (!more)
             return error_no_memory(error, (size_t)count * sizeof *more);
         memset(more + e->capacity, 0, (size_t)(count - e->capacity) * sizeof *more);
@@ -183,7 +184,7 @@ static enum status encode_batch(struct encoding *e, struct thread_pool *threads,
 static void note_bad(struct encoding *e, const struct document *document)
 {
     struct tok_ids ids = {0};
-    struct example_stretches stretches = {0};
+    struct buffer stretches = {0};
     struct error cause = {.message = "nothing to learn"};
     if (e->result->bad_examples++ > 0)
         return;
@@ -191,7 +192,7 @@ static void note_bad(struct encoding *e, const struct document *document)
     snprintf(e->result->first_bad, sizeof e->result->first_bad, "record %lld: %.200s",
              (long long)document->index + 1, cause.message);
     tok_ids_free(&ids);
-    free(stretches.items);
+    buffer_free(&stretches);
 }
 
 static enum status write_batch(struct encoding *e, int64_t count, struct shard_writer writers[2],
@@ -202,13 +203,14 @@ static enum status write_batch(struct encoding *e, int64_t count, struct shard_w
         const struct document *d = &e->documents[i];
         bool held = held_share > 0 &&
                     document_held_out(document_hash(d->text, d->length), held_share, seed);
-        if (e->examples && e->stretches[i].count == 0) {
+        const struct stretch *stretches = e->examples ? (const void *)e->stretches[i].data : NULL;
+        size_t stretch_count = e->examples ? e->stretches[i].length / sizeof *stretches : 0;
+        if (e->examples && stretch_count == 0) {
             note_bad(e, d);
             continue;
         }
-        for (int64_t j = 0; e->examples && j < e->stretches[i].count && status == STATUS_OK; j++)
-            status = shard_writer_stretch(&writers[held], e->stretches[i].items[2 * j],
-                                          e->stretches[i].items[2 * j + 1], error);
+        for (size_t j = 0; j < stretch_count && status == STATUS_OK; j++)
+            status = shard_writer_stretch(&writers[held], stretches[j], error);
         if (status != STATUS_OK)
             break;
         status = shard_writer_add(&writers[held], e->ids[i].items, e->ids[i].count,
@@ -277,7 +279,7 @@ enum status prepare_shards(const struct prepare_job *job, const struct tokenizer
     for (int64_t i = 0; i < e.capacity; i++)
         tok_ids_free(&e.ids[i]);
     for (int64_t i = 0; i < e.capacity; i++)
-        free(e.stretches[i].items);
+        buffer_free(&e.stretches[i]);
     free(e.stretches);
     free(e.ids);
     free(e.scratches);

@@ -265,7 +265,7 @@ static void give_embedding(struct call *call)
     struct server *server = call->server;
     struct choice *choice = &call->choices[call->given++];
     const struct tok_ids *prompt = &call->prompts[choice->prompt];
-    int64_t width = server->model->decoder.config.width;
+    int64_t width = decoder_embedding_width(&server->model->decoder.config);
     float *values = malloc((size_t)width * sizeof *values);
     struct error error;
     enum status status = values ? STATUS_OK : error_no_memory(&error, (size_t)width * 4);

@@ -5,7 +5,8 @@
  *     S' = a S,  d = b (v - S'^T k),  S = S' + k d^T,  out = S^T q,
  *     a = exp(-exp(rate) softplus(decay + decay_bias)),  b = sigmoid(beta)
  *
- * Computed token by token, heads side by side; backward keeps S every few tokens and makes what
+ * Value head h has queries and keys of key head h modulo their number, as ggml has it. Computed
+ * token by token, heads side by side; backward keeps S every few tokens and makes what
  * lies between again. */
 #ifndef TENSOR_DELTA_H
 #define TENSOR_DELTA_H

@@ -34,6 +34,12 @@ int64_t delta_state_values(const struct delta_shape *s)
     return s->value_heads * s->key_width * s->value_width;
 }
 
+/* The key head of a value head. */
+static int64_t key_head_of(const struct delta_shape *s, int64_t head)
+{
+    return head % s->key_heads;
+}
+
 static float unit(int64_t width, const float *x, float scale, float *out)
 {
     float sum = 0;
@@ -58,7 +64,7 @@ static float softplus(float x)
 static void read_step(const struct delta_shape *s, const struct delta_inputs *in, int64_t token,
                       int64_t head, struct delta_step *step)
 {
-    int64_t width = s->key_width, key_head = head / (s->value_heads / s->key_heads);
+    int64_t width = s->key_width, key_head = key_head_of(s, head);
     const float *row = in->mixed + token * columns_of(s);
     step->q_inverse = unit(width, row + key_head * width, 1.0f / sqrtf((float)width), step->q);
     step->k_inverse = unit(width, row + (s->key_heads + key_head) * width, 1.0f, step->k);
@@ -233,7 +239,7 @@ static void token_back(const struct delta_job *job, int64_t b, int64_t head, int
         dfade += rows->dot(width, ds + i * width, before + i * width);
         rows->scale(width, step->fade, ds + i * width, ds + i * width);
     }
-    int64_t key_head = head / (s->value_heads / s->key_heads);
+    int64_t key_head = key_head_of(s, head);
     float *mixed = job->mixed ? job->mixed + token * columns_of(s) : NULL;
     if (mixed) {
         unit_back(keys, step->q, 1.0f / sqrtf((float)keys), step->q_inverse, dq,
@@ -295,7 +301,7 @@ static void backward_heads(void *context, int64_t begin, int64_t end, int thread
     float *states = job->space + thread * (DELTA_KEEP + 2) * size;
     for (int64_t i = begin; i < end; i++)
         for (int64_t g = 0; g < group; g++)
-            head_back(job, i / s->key_heads, i % s->key_heads * group + g, states);
+            head_back(job, i / s->key_heads, i % s->key_heads + g * s->key_heads, states);
 }
 
 static void add_sides(struct tape *tape, const struct delta_job *job, int which,
@@ -361,7 +367,7 @@ static void token_tangent(const struct delta_node *n, int64_t b, int64_t head, i
 {
     const struct delta_shape *s = &n->shape;
     int64_t keys = s->key_width, width = s->value_width, token = b * s->length + t;
-    int64_t key_head = head / (s->value_heads / s->key_heads), gate = token * s->value_heads + head;
+    int64_t key_head = key_head_of(s, head), gate = token * s->value_heads + head;
     const float *dmixed = n->mixed->tangent ? n->mixed->tangent + token * columns_of(s) : NULL;
     float dq[DELTA_WIDTH_MOST], dk[DELTA_WIDTH_MOST];
     unit_tangent(keys, step->q, 1.0f / sqrtf((float)keys), step->q_inverse,

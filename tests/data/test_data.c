@@ -74,6 +74,143 @@ static void shards_give_back_what_was_written(void **state)
     shard_close(&shard);
 }
 
+static uint64_t draw(uint64_t at, uint64_t below)
+{
+    return random_below((struct random_address){3, RANDOM_TEST, 0, 0}, at, below);
+}
+
+/* `documents` of 1 to `longest` tokens; of every second one or two stretches, perhaps touching, are
+ * learned. `learned` and `starts` (tokens) receive which tokens are, and where documents start. */
+static int64_t write_examples(const char *name, int64_t documents, int64_t longest, bool stretches,
+                              bool *learned, bool *starts)
+{
+    struct shard_writer writer;
+    int32_t ids[256] = {0};
+    int64_t tokens = 0;
+    assert_int_equal(shard_writer_open(&writer, in_folder(name), 300, 5, NULL), STATUS_OK);
+    for (int64_t i = 0; i < documents; i++) {
+        uint64_t at = 8 * (uint64_t)i;
+        int64_t count = 1 + (int64_t)draw(at, (uint64_t)longest), end = 0;
+        starts[tokens] = true;
+        for (uint64_t s = 0; stretches && i % 2 == 0 && s < 1 + draw(at + 1, 2); s++) {
+            int64_t begin = end + (int64_t)draw(at + 2 + 2 * s, 3);
+            end = begin + 1 + (int64_t)draw(at + 3 + 2 * s, 5);
+            if (end > count)
+                break;
+            assert_int_equal(shard_writer_stretch(&writer, (struct stretch){begin, end}, NULL),
+                             STATUS_OK);
+            for (int64_t t = begin; t < end; t++)
+                learned[tokens + t] = true;
+        }
+        assert_int_equal(shard_writer_add(&writer, ids, count, count, NULL), STATUS_OK);
+        tokens += count;
+    }
+    assert_int_equal(shard_writer_close(&writer, NULL), STATUS_OK);
+    return tokens;
+}
+
+#define EXAMPLES 3000 /* more than any list holds at first */
+
+static void only_stretches_have_weight(void **state)
+{
+    (void)state;
+    static bool learned[EXAMPLES * 20], starts[EXAMPLES * 20];
+    struct shard shard;
+    int64_t tokens = write_examples("e", EXAMPLES, 20, true, learned, starts);
+    assert_int_equal(shard_open(in_folder("e"), &shard, NULL), STATUS_OK);
+    assert_int_equal(shard.tokens, tokens);
+    assert_int_equal(shard.documents, EXAMPLES);
+    assert_true(shard.stretches > EXAMPLES / 2);
+    for (int64_t begin = 0, count; begin < tokens; begin += count) {
+        float weights[40];
+        count = 1 + (int64_t)draw(1000000 + (uint64_t)begin, 40);
+        count = count < tokens - begin ? count : tokens - begin;
+        for (int64_t i = 0; i < count; i++)
+            weights[i] = 0.5f;
+        shard_weigh(&shard, begin, count, weights);
+        for (int64_t i = 0; i < count; i++)
+            assert_true(weights[i] == (learned[begin + i] ? 0.5f : 0.0f));
+    }
+    shard_close(&shard);
+    write_examples("e", 10, 20, false, learned, starts); /* no stretches: everything counts */
+    float weight = 2;
+    assert_int_equal(shard_open(in_folder("e"), &shard, NULL), STATUS_OK);
+    shard_weigh(&shard, 3, 1, &weight);
+    assert_true(weight == 2);
+    shard_close(&shard);
+}
+
+static void damaged_stretches_are_refused(void **state)
+{
+    (void)state;
+    static bool learned[200], starts[200];
+    struct buffer whole = {0};
+    struct shard shard;
+    struct error error;
+    write_examples("f", 8, 20, true, learned, starts);
+    assert_int_equal(shard_open(in_folder("f"), &shard, NULL), STATUS_OK);
+    size_t first = (size_t)((const char *)shard.stretch_bounds - (const char *)shard.map.data);
+    int64_t bounds = 2 * shard.stretches, tokens = shard.tokens;
+    assert_true(bounds >= 4);
+    shard_close(&shard);
+    assert_int_equal(file_read(in_folder("f"), 0, &whole, NULL), STATUS_OK);
+    for (int64_t i = 0; i < bounds; i++)
+        for (int kind = 0; kind < 3; kind++) {
+            char *at = whole.data + first + 8 * (size_t)i;
+            uint64_t kept, lies[] = {(uint64_t)tokens + 1, UINT64_MAX, 0};
+            memcpy(&kept, at, 8);
+            if (kind == 2 && (i == 0 || kept == 0)) /* the first may well begin at 0 */
+                continue;
+            memcpy(at, &lies[kind], 8);
+            assert_int_equal(file_write_atomic(in_folder("g"), whole.data, whole.length, NULL),
+                             STATUS_OK);
+            assert_int_equal(shard_open(in_folder("g"), &shard, &error), STATUS_FAILED);
+            assert_non_null(strstr(error.message, "stretches are out of order"));
+            memcpy(at, &kept, 8);
+        }
+    buffer_free(&whole);
+}
+
+/* Whole documents in rows, as many as fit; each token is predicted once, but a document's first,
+ * which is where it begins a row. */
+static void packed_rows_hold_whole_documents(void **state)
+{
+    (void)state;
+    static bool learned[500 * 70], starts[500 * 70];
+    for (int64_t window = 1; window <= 64; window += 9) {
+        struct shard shard;
+        int64_t last = 0;
+        memset(starts, 0, sizeof starts);
+        int64_t tokens = write_examples("h", 500, 70, true, learned, starts);
+        int *predicted = calloc((size_t)tokens, sizeof *predicted);
+        assert_int_equal(shard_open(in_folder("h"), &shard, NULL), STATUS_OK);
+        assert_int_equal(shard_pack(&shard, window, NULL), STATUS_OK);
+        for (int64_t r = 0; r < shard.row_count; r++) {
+            int64_t begin = shard.rows[2 * r], end = shard.rows[2 * r + 1];
+            assert_true(end - begin >= 1 && end - begin <= window + 1 && end <= tokens);
+            /* It begins with a document, or goes on with the last token of the row before. */
+            assert_true(starts[begin] ? begin == last : begin == last - 1);
+            /* It ends where a document ends, unless that is too long for one row. */
+            int64_t start = shard_document_start(&shard, end - 1), stop = end;
+            while (stop < tokens && !starts[stop])
+                stop++;
+            assert_true(stop == end || stop - start > window + 1);
+            /* The next document would not have fitted. */
+            int64_t next = end + 1;
+            while (next < tokens && !starts[next])
+                next++;
+            assert_true(end == tokens || stop != end || next - begin > window + 1);
+            for (int64_t t = begin + 1; t < end; t++)
+                predicted[t]++;
+            last = end;
+        }
+        for (int64_t t = 0; t < tokens; t++)
+            assert_true(predicted[t] == 1 || (predicted[t] == 0 && starts[t]));
+        free(predicted);
+        shard_close(&shard);
+    }
+}
+
 static void damaged_shards_are_refused(void **state)
 {
     (void)state;
@@ -389,6 +526,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_give_back_what_was_written),
         cmocka_unit_test(damaged_shards_are_refused),
+        cmocka_unit_test(only_stretches_have_weight),
+        cmocka_unit_test(damaged_stretches_are_refused),
+        cmocka_unit_test(packed_rows_hold_whole_documents),
         cmocka_unit_test(an_epoch_visits_every_window_once_in_a_new_order),
         cmocka_unit_test(rows_know_their_documents),
         cmocka_unit_test(seeking_is_the_same_as_reading_on),

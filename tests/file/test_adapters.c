@@ -6,6 +6,7 @@
 
 #include "file/adapters.h"
 #include "support/models.h"
+#include "weight/formats.h"
 
 enum { LENGTH = 20, VOCABULARY = 48 };
 
@@ -68,8 +69,8 @@ static double difference(const struct fixture *f, const char *name, const float 
 static void logits_are_those_of_peft(void **state)
 {
     (void)state;
-    const char *const families[] = {"llama", "gpt2"};
-    for (int i = 0; i < 2; i++) {
+    const char *const families[] = {"llama", "gpt2", "qwen35"};
+    for (int i = 0; i < 3; i++) {
         struct fixture f;
         set_up(&f, families[i]);
         float *plain = models_logits(&f.compute, &f.model, f.tokens, 1, LENGTH);
@@ -117,10 +118,11 @@ static void gradients_are_those_of_peft(void **state)
 static void what_is_written_acts_the_same_when_read(void **state)
 {
     (void)state;
-    const char *const families[] = {"llama", "gpt2"}, *const names[] = {"peft", "lora.gguf"};
+    const char *const families[] = {"llama", "gpt2", "qwen35"};
+    const char *const names[] = {"peft", "lora.gguf"};
     struct models_folder folder;
     models_folder_make(&folder);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         struct fixture f;
         set_up(&f, families[i / 2]);
         char *path = models_path(folder.path, names[i % 2], NULL);
@@ -178,6 +180,61 @@ static void others_adapters_are_refused(void **state)
     tear_down(&other);
 }
 
+/* Qwen3.5 keeps queries and the gates of attention in one tensor; the gates have no adapters here.
+ */
+static void adapters_of_gates_are_refused(void **state)
+{
+    (void)state;
+    const char *const prefix = "base_model.model.model.layers.3.self_attn.q_proj";
+    for (int changed = 0; changed < 64; changed += 9) {
+        struct models_folder folder;
+        struct fixture f;
+        struct safetensors file;
+        struct adapters adapters;
+        struct error error = {0};
+        struct safetensors_entry more[64] = {{0}};
+        float a[32] = {0}, b[64] = {0};
+        char names[2][96];
+        models_folder_make(&folder);
+        set_up(&f, "qwen35");
+        char *from = models_path(f.folder, "adapter", "adapter_model.safetensors");
+        char *to = models_path(folder.path, "adapter_model.safetensors", NULL);
+        char *config = models_path(f.folder, "adapter", "adapter_config.json");
+        struct buffer bytes = models_read(config);
+        free(config);
+        config = models_path(folder.path, "adapter_config.json", NULL);
+        models_write(config, bytes.data, bytes.length);
+        buffer_free(&bytes);
+        assert_int_equal(safetensors_open(from, &file, NULL), STATUS_OK);
+        assert_true(file.count + 2 <= 64);
+        memcpy(more, file.entries, (size_t)file.count * sizeof *more);
+        b[changed] = 1; /* of each head 8 rows of queries, then 8 of gates */
+        for (int part = 0; part < 2; part++) {
+            snprintf(names[part], sizeof names[part], "%s.lora_%c.weight", prefix, "AB"[part]);
+            more[file.count + part] =
+                (struct safetensors_entry){.name = names[part],
+                                           .format = &weight_f32,
+                                           .rank = 2,
+                                           .shape = {part ? 64 : 1, part ? 1 : 32},
+                                           .data = part ? b : a};
+        }
+        assert_int_equal(safetensors_write(to, more, file.count + 2, NULL, NULL), STATUS_OK);
+        bool gate = changed / 8 % 2 == 1;
+        assert_int_equal(adapters_load(folder.path, &f.model.decoder, &adapters, &error),
+                         gate ? STATUS_FAILED : STATUS_OK);
+        if (gate)
+            models_check_message(&error, "changes layers.3.attention.gate.weight");
+        else
+            adapters_free(&adapters);
+        safetensors_close(&file);
+        free(from);
+        free(to);
+        free(config);
+        tear_down(&f);
+        models_folder_remove(&folder);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +242,7 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_peft),
         cmocka_unit_test(what_is_written_acts_the_same_when_read),
         cmocka_unit_test(others_adapters_are_refused),
+        cmocka_unit_test(adapters_of_gates_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,39 +72,6 @@ static void tokens_are_those_of_llama_cpp(void **state)
     json_decref(figures);
 }
 
-/* As llama-perplexity scores: windows side by side, nothing put before them, and of each the second
- * half counts, from the token behind the middle one on. */
-static double second_half_perplexity(struct compute *compute, struct model *model,
-                                     const struct tok_ids *ids, int64_t context)
-{
-    double nats = 0;
-    int64_t count = 0;
-    struct tape tape;
-    tape_init(&tape, compute);
-    float *weights = calloc((size_t)context, sizeof *weights);
-    float *losses = calloc((size_t)context, sizeof *losses);
-    for (int64_t t = context / 2; t < context - 1; t++)
-        weights[t] = 1;
-    for (int64_t begin = 0; begin + context <= ids->count; begin += context) {
-        int32_t *targets = calloc((size_t)context, sizeof *targets);
-        memcpy(targets, ids->items + begin + 1, (size_t)(context - 1) * sizeof *targets);
-        struct decoder_batch batch = {.batch = 1, .length = context, .tokens = ids->items + begin};
-        struct loss_target target = {
-            .ids = targets, .weights = weights, .scale = 1, .losses = losses};
-        assert_non_null(decoder_loss(&model->decoder, &tape, &batch, &target));
-        for (int64_t t = 0; t < context; t++) {
-            nats += (double)losses[t];
-            count += weights[t] > 0;
-        }
-        tape_reset(&tape);
-        free(targets);
-    }
-    free(weights);
-    free(losses);
-    tape_free(&tape);
-    return exp(nats / (double)count);
-}
-
 static void perplexity_is_that_of_llama_cpp(void **state)
 {
     (void)state;
@@ -131,7 +98,7 @@ static void perplexity_is_that_of_llama_cpp(void **state)
                              STATUS_OK);
             assert_int_equal(model_load(path, false, &model, NULL), STATUS_OK);
             assert_ptr_equal(model.decoder.layers[0].down.weight->format, weight_formats[k]);
-            double got = second_half_perplexity(&compute, &model, &ids, context);
+            double got = models_perplexity(&compute, &model, &ids, context);
             if (!(fabs(got / want - 1) < 0.002))
                 fail_msg("%s in %s: %.4f, llama.cpp %.4f", families[f], name, got, want);
             print_message("%s %s: %.4f, llama.cpp %.4f\n", families[f], name, got, want);

@@ -1,4 +1,6 @@
-"""llama.cpp's perplexity of files that adze writes, in every format, against adze's own."""
+"""llama.cpp against adze on files that adze writes: the perplexity of a trained model in every format,
+and of a small random model of every family; of encoders the embedding, by `adze embed`."""
+import json
 import pathlib
 import sys
 
@@ -10,11 +12,11 @@ TOLERANCE = 0.005
 VOCABULARY = 512
 
 
-def second_half_perplexity(build, path, tokens, context):
+def second_half_perplexity(build, path, tokens, context, vocabulary):
     nats, count = 0.0, 0
     for begin in range(0, len(tokens) - context + 1, context):
         window = numpy.array(tokens[begin:begin + context])
-        values = common.logits(build, path, window, VOCABULARY).astype(numpy.float64)
+        values = common.logits(build, path, window, vocabulary).astype(numpy.float64)
         scored = numpy.arange(context // 2, context - 1)
         rows = values[scored]
         top = rows.max(axis=1)
@@ -24,8 +26,7 @@ def second_half_perplexity(build, path, tokens, context):
     return float(numpy.exp(nats / count))
 
 
-def main():
-    build, programs, work = map(pathlib.Path, sys.argv[1:4])
+def check_formats(build, programs, work):
     golden = common.script("tests/golden/gguf/make_golden.py")
     fine = True
     for family in ("llama", "gpt2"):
@@ -33,9 +34,44 @@ def main():
         tokens = golden.tokens(programs, paths["f32"])
         for name, path in paths.items():
             want = golden.perplexity(programs, path)
-            got = second_half_perplexity(build, path, tokens, golden.CONTEXT)
+            got = second_half_perplexity(build, path, tokens, golden.CONTEXT, VOCABULARY)
             print(f"{family} {name}: adze {got:.4f}, llama.cpp {want:.4f}")
             fine &= abs(got / want - 1) < TOLERANCE
+    return fine
+
+
+def check_embedding(build, golden, path, want, work):
+    line = common.run(build / "adze", "embed", "-m", path, "-p", golden.embedded_text(),
+                      "--precision", "f32", "--ledger", work / "ledger.sqlite")
+    got = json.loads(line)["embedding"]
+    worst = max(abs(a - b) for a, b in zip(got, want, strict=True))
+    print(f"{path.stem}: embeddings differ by {worst:.2g}")
+    return worst < TOLERANCE
+
+
+def check_families(build, programs, work):
+    golden = common.script("tests/golden/families/make_golden.py")
+    fine = True
+    for name in golden.names():
+        path = golden.write_gguf(build / "adze", name, work)
+        if not path:
+            print(f"{name}: GGUF has no place for it")
+            continue
+        want = golden.figure(programs, name, path)
+        if golden.is_encoder(name):
+            fine &= check_embedding(build, golden, path, want, work)
+            continue
+        got = second_half_perplexity(build, path, golden.tokens(), golden.CONTEXT,
+                                     golden.VOCABULARY)
+        print(f"{name}: adze {got:.4f}, llama.cpp {want:.4f}")
+        fine &= abs(got / want - 1) < TOLERANCE
+    return fine
+
+
+def main():
+    build, programs, work = map(pathlib.Path, sys.argv[1:4])
+    fine = check_families(build, programs, work)
+    fine &= check_formats(build, programs, work)
     sys.exit(0 if fine else 1)
 
 

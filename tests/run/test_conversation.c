@@ -9,42 +9,20 @@
 #include "base/file.h"
 #include "run/engine.h"
 #include "support/models.h"
-
-enum { BOS = 256, START, END, CALL_END, FINAL, TOKENS };
-
-static const char *const specials[] = {"<s>", "<|im_start|>", "<|im_end|>", "<|eom|>", "</s>"};
+#include "support/tokenizers.h"
 
 static const char template[] =
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-/* The bytes and the special tokens; texts begin with <s>, and </s> ends them. */
-static void make_tokenizer(struct tokenizer *t)
-{
-    assert_int_equal(tok_begin(t, TOK_BYTE_BPE, TOKENS, NULL), STATUS_OK);
-    for (int32_t i = 0; i < BOS; i++) {
-        char byte = (char)i;
-        assert_int_equal(tok_set_piece(t, i, &byte, 1, TOK_NORMAL, NULL), STATUS_OK);
-    }
-    for (int32_t i = 0; i < 5; i++)
-        assert_int_equal(
-            tok_set_piece(t, BOS + i, specials[i], strlen(specials[i]), TOK_CONTROL, NULL),
-            STATUS_OK);
-    assert_int_equal(tok_set_gpt2(t, NULL), STATUS_OK);
-    t->bos = BOS;
-    t->eos = FINAL;
-    assert_int_equal(tok_finish(t, "test", NULL), STATUS_OK);
-    assert_int_equal(tok_set_around(t, BOS, -1, NULL), STATUS_OK);
-}
-
 static void make_model(struct model *model)
 {
-    struct decoder_config config = decoder_config_llama(TOKENS, 64, 32, 1, 2);
-    config.bos_token = BOS;
-    config.eos_token = FINAL;
+    struct decoder_config config = decoder_config_llama(TALK_TOKENS, 64, 32, 1, 2);
+    config.bos_token = TALK_BOS;
+    config.eos_token = TALK_FINAL;
     *model = (struct model){0};
     assert_int_equal(decoder_create_random(&config, 9, &model->decoder, NULL), STATUS_OK);
-    make_tokenizer(&model->tokenizer);
+    talking_tokenizer(&model->tokenizer);
     model->has_tokenizer = true;
 }
 
@@ -85,11 +63,11 @@ static void check_chat(const struct model *model)
     assert_string_equal(model->chat.bos, "<s>");
     assert_string_equal(model->chat.eos, "</s>");
     assert_null(model->chat.pad);
-    assert_true(has_end(model, FINAL));    /* config.json */
-    assert_true(has_end(model, CALL_END)); /* generation_config.json */
-    assert_true(has_end(model, END));      /* what the template puts behind answers */
-    assert_false(has_end(model, START));
-    assert_false(has_end(model, BOS));
+    assert_true(has_end(model, TALK_FINAL));    /* config.json */
+    assert_true(has_end(model, TALK_CALL_END)); /* generation_config.json */
+    assert_true(has_end(model, TALK_END));      /* what the template puts behind answers */
+    assert_false(has_end(model, TALK_START));
+    assert_false(has_end(model, TALK_BOS));
     assert_false(has_end(model, 3));
     const json_t *generation = model->chat.generation;
     assert_true(json_real_value(json_object_get(generation, "temperature")) == 0.5);
@@ -226,14 +204,14 @@ static void no_beginning_is_doubled(void **state)
         conversation_options(&talk, &options);
         assert_int_equal(conversation_encode(&talk, messages, &options, &ids, &text, NULL),
                          STATUS_OK);
-        assert_int_equal(count_of(&ids, BOS), i == 0);
-        assert_int_equal(ids.items[0] == BOS, i == 0);
-        assert_int_equal(count_of(&ids, START), i == 0 ? 2 : 0);
+        assert_int_equal(count_of(&ids, TALK_BOS), i == 0);
+        assert_int_equal(ids.items[0] == TALK_BOS, i == 0);
+        assert_int_equal(count_of(&ids, TALK_START), i == 0 ? 2 : 0);
         /* Who takes the text as any other prompt has one, too. */
         assert_int_equal(tok_encode_model(&model.tokenizer, &talk.scratch, text.data, text.length,
                                           true, true, &again, NULL),
                          STATUS_OK);
-        assert_int_equal(count_of(&again, BOS), 1);
+        assert_int_equal(count_of(&again, TALK_BOS), 1);
         json_decref(messages);
         tok_ids_free(&ids);
         tok_ids_free(&again);
@@ -269,13 +247,13 @@ static void every_end_ends_an_answer(void **state)
     (void)state;
     struct model model;
     struct compute compute;
-    const int32_t prompt[] = {BOS, 3, 4};
+    const int32_t prompt[] = {TALK_BOS, 3, 4};
     assert_int_equal(compute_create(1, MATMUL_F32, &compute, NULL), STATUS_OK);
     make_model(&model);
-    model.chat.ends[0] = END;
-    model.chat.ends[1] = CALL_END;
+    model.chat.ends[0] = TALK_END;
+    model.chat.ends[1] = TALK_CALL_END;
     model.chat.end_count = 2;
-    for (int32_t token = START; token <= FINAL; token++) {
+    for (int32_t token = TALK_START; token <= TALK_FINAL; token++) {
         struct answered answered = {0};
         struct token_bias bias = {token, 1000};
         struct engine_result result;
@@ -288,7 +266,7 @@ static void every_end_ends_an_answer(void **state)
                                          .on_end = on_end,
                                          .context = &answered};
         assert_int_equal(engine_complete(&model, &compute, &request, &result, NULL), STATUS_OK);
-        bool ends = token != START;
+        bool ends = token != TALK_START;
         assert_int_equal(answered.end, ends ? ENGINE_STOPPED : ENGINE_LENGTH);
         assert_int_equal(answered.tokens, ends ? 1 : 5);
         assert_int_equal(answered.text.length, 0);

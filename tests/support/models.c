@@ -1,6 +1,7 @@
 /* See models.h. */
 #include "support/models.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,37 @@ float *models_logits(struct compute *compute, struct model *model, const int32_t
         linear_logits(compute, hidden, 0, rows, &model->decoder.head, logits);
     tape_free(&tape);
     return logits;
+}
+
+double models_perplexity(struct compute *compute, struct model *model, const struct tok_ids *ids,
+                         int64_t context)
+{
+    double nats = 0;
+    int64_t count = 0;
+    struct tape tape;
+    tape_init(&tape, compute);
+    float *weights = calloc((size_t)context, sizeof *weights);
+    float *losses = calloc((size_t)context, sizeof *losses);
+    for (int64_t t = context / 2; t < context - 1; t++)
+        weights[t] = 1;
+    for (int64_t begin = 0; begin + context <= ids->count; begin += context) {
+        int32_t *targets = calloc((size_t)context, sizeof *targets);
+        memcpy(targets, ids->items + begin + 1, (size_t)(context - 1) * sizeof *targets);
+        struct decoder_batch batch = {.batch = 1, .length = context, .tokens = ids->items + begin};
+        struct loss_target target = {
+            .ids = targets, .weights = weights, .scale = 1, .losses = losses};
+        assert_non_null(decoder_loss(&model->decoder, &tape, &batch, &target));
+        for (int64_t t = 0; t < context; t++) {
+            nats += (double)losses[t];
+            count += weights[t] > 0;
+        }
+        tape_reset(&tape);
+        free(targets);
+    }
+    free(weights);
+    free(losses);
+    tape_free(&tape);
+    return exp(nats / (double)count);
 }
 
 void models_random(const char *family, struct model *model)

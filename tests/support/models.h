@@ -29,6 +29,11 @@ void models_write(const char *path, const void *bytes, size_t length);
 float *models_logits(struct compute *compute, struct model *model, const int32_t *tokens,
                      int64_t batch, int64_t length);
 
+/* Perplexity as llama-perplexity scores: windows side by side, nothing put before them, and of each
+ * the second half counts, from the token behind the middle one on. */
+double models_perplexity(struct compute *compute, struct model *model, const struct tok_ids *ids,
+                         int64_t context);
+
 /* A small random model of a family ("llama" or "gpt2") with grouped heads or biases, vocabulary
  * 60. Free with model_free. */
 void models_random(const char *family, struct model *model);

@@ -82,3 +82,22 @@ void golden_check(const struct tokenizer *t, const json_t *golden, const char *n
     }
     tok_scratch_free(&scratch);
 }
+
+void talking_tokenizer(struct tokenizer *t)
+{
+    static const char *const specials[] = {"<s>", "<|im_start|>", "<|im_end|>", "<|eom|>", "</s>"};
+    assert_int_equal(tok_begin(t, TOK_BYTE_BPE, TALK_TOKENS, NULL), STATUS_OK);
+    for (int32_t i = 0; i < TALK_BOS; i++) {
+        char byte = (char)i;
+        assert_int_equal(tok_set_piece(t, i, &byte, 1, TOK_NORMAL, NULL), STATUS_OK);
+    }
+    for (int32_t i = 0; i < 5; i++)
+        assert_int_equal(
+            tok_set_piece(t, TALK_BOS + i, specials[i], strlen(specials[i]), TOK_CONTROL, NULL),
+            STATUS_OK);
+    assert_int_equal(tok_set_gpt2(t, NULL), STATUS_OK);
+    t->bos = TALK_BOS;
+    t->eos = TALK_FINAL;
+    assert_int_equal(tok_finish(t, "test", NULL), STATUS_OK);
+    assert_int_equal(tok_set_around(t, TALK_BOS, -1, NULL), STATUS_OK);
+}

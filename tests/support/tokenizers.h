@@ -16,4 +16,16 @@ void golden_tokenizer(const char *name, const json_t *golden, struct tokenizer *
 /* Fails unless the tokenizer gives the golden ids for every text. `name` is for messages. */
 void golden_check(const struct tokenizer *tokenizer, const json_t *golden, const char *name);
 
+/* A tokenizer for conversations: the bytes, and <s>, <|im_start|>, <|im_end|>, <|eom|> and </s>.
+ * Texts begin with <s>, and </s> ends them. Free with tok_free. */
+enum {
+    TALK_BOS = 256,
+    TALK_START,
+    TALK_END,
+    TALK_CALL_END,
+    TALK_FINAL,
+    TALK_TOKENS,
+};
+void talking_tokenizer(struct tokenizer *tokenizer);
+
 #endif

@@ -137,6 +137,11 @@ MODELS = {
     "qwen3moe": (other("Qwen3Moe"), dict(num_experts=5, num_experts_per_tok=2, head_dim=8,
                                          moe_intermediate_size=12, norm_topk_prob=True,
                                          num_hidden_layers=2), torch.float32),
+    "opt-350m": (opt, dict(do_layer_norm_before=False, word_embed_proj_dim=12), torch.float32),
+    "qwen35-even": (qwen35, dict(linear_key_head_dim=8, linear_value_head_dim=8,
+                                 linear_num_value_heads=6), torch.float32),
+    "olmoe-even": (other("Olmoe"), dict(num_experts=6, num_experts_per_tok=3, num_hidden_layers=2,
+                                        num_key_value_heads=4), torch.float32),
 }
 
 
