@@ -83,6 +83,8 @@ void attention_pack_left(const float *rows, int64_t stride, int64_t count, int64
 void attention_multiply(const struct gemm_kernels *kernels, const struct attention_product *p)
 {
     struct gemm_tile tile = {.units = p->units,
+                             .a_step = GEMM_STRIDE,
+                             .b_step = kernels->columns,
                              .c_stride = p->c_stride,
                              .add_stride = p->c_stride,
                              .a_transposed = p->a_transposed};
