@@ -86,7 +86,8 @@ def measure_train(options, quiet, results):
 
 def measure_lora(options, quiet, results):
     """Tuning by adapters: rank 8 on all linear layers, 4 rows of 512 tokens. Both sides take the
-    same model: adze from the 4-bit file and from one in bf16, peft from a folder of its values."""
+    same model: adze from the 4-bit file and from one in bf16, peft from a folder of its values, and
+    with all rows at once or, as adze does, with one after the other."""
     if not options.lora_model:
         results.pop("lora", None)
         print("lora: left out (--lora-model names no GGUF file)", flush=True)
@@ -101,16 +102,17 @@ def measure_lora(options, quiet, results):
     def ours(model, kind):
         return [BUILD + "/bench_lora", model, kind, "8", "512", "4", "1", str(options.threads), "0"]
 
-    def theirs(kind):
-        return [options.python, "bench/peers/lora.py", folder, kind, "8", "512", "4", "4",
+    def theirs(kind, micro):
+        return [options.python, "bench/peers/lora.py", folder, kind, "8", "512", "4", micro,
                 str(options.threads), "0"]
 
     sides, note = train_group(options, quiet, "lora", {
         "adze 4-bit base": ours(options.lora_model, "bf16"), "adze bf16 base": ours(bf16, "bf16"),
-        "adze 4-bit base, f32": ours(options.lora_model, "f32"), "peft f32": theirs("f32"),
-        "peft bf16": theirs("bf16"),
+        "adze 4-bit base, f32": ours(options.lora_model, "f32"), "peft f32": theirs("f32", "4"),
+        "peft bf16": theirs("bf16", "4"), "peft bf16 in parts": theirs("bf16", "1"),
     }, options.rounds)
-    best = min(("peft f32", "peft bf16"), key=lambda name: sides[name]["seconds"])
+    best = min((name for name in sides if name.startswith("peft")),
+               key=lambda name: sides[name]["seconds"])
     results["lora"] = {
         "sides": sides, "note": note, "best": best,
         "ratios": {name: ratios(sides[best]["times"], sides[name]["times"])

@@ -2,6 +2,7 @@
  * and skipped. */
 #include "base/json_field.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -95,36 +96,39 @@ static bool read_escape(struct scan *s, char **out)
     return true;
 }
 
-/* Length of the run of plain ASCII at `at`: eight bytes at a time while none is a quote, a
- * backslash, a control character or beyond ASCII. */
-static size_t plain_run(const char *at, const char *end)
+/* Copies the run of plain ASCII at the scan's place: eight bytes at a time while none is a quote, a
+ * backslash, a control character or beyond ASCII. What is copied too much is overwritten later. */
+static void read_plain(struct scan *s, char **out)
 {
-    const char *start = at;
     const uint64_t ones = 0x0101010101010101u, tops = ones << 7;
-    while (end - at >= 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
+    const char *at = s->at;
+    while (s->end - at >= 8) {
+        uint64_t raw;
+        memcpy(&raw, at, sizeof raw);
+        uint64_t word = le64toh(raw), quote = word ^ ones * '"', slash = word ^ ones * '\\';
         uint64_t special = ((word - ones * 0x20) | (quote - ones) | (slash - ones) | word) & tops;
-        if (special)
+        int run = special ? __builtin_ctzll(special) / 8 : 8;
+        if (*out) {
+            memcpy(*out, &raw, sizeof raw);
+            *out += run;
+        }
+        at += run;
+        if (run < 8)
             break;
-        at += 8;
     }
-    while (at < end && *at != '"' && *at != '\\' && *at >= 0x20 && *at < 0x7f)
+    while (at < s->end && *at != '"' && *at != '\\' && *at >= 0x20 && *at < 0x7f) {
+        if (*out)
+            *(*out)++ = *at;
         at++;
-    return (size_t)(at - start);
+    }
+    s->at = at;
 }
 
 /* A text, behind its opening quote, unescaped to *out unless that is NULL. */
 static bool read_text(struct scan *s, char **out)
 {
     for (;;) {
-        size_t run = plain_run(s->at, s->end);
-        if (*out) {
-            memcpy(*out, s->at, run);
-            *out += run;
-        }
-        s->at += run;
+        read_plain(s, out);
         if (s->at == s->end || (unsigned char)*s->at < 0x20)
             return false;
         if (*s->at == '"') {
@@ -247,8 +251,7 @@ static bool skip_value(struct scan *s, int depth)
     }
 }
 
-/* A key, behind its opening quote: whether it is `field`. Keys with escapes are compared unescaped,
- * in the place where the text will go later. */
+/* A key, behind its opening quote: whether it is `field`, unescaped to `space` to be compared. */
 static bool read_key(struct scan *s, const char *field, char *space, bool *same)
 {
     char *end = space;
@@ -258,12 +261,37 @@ static bool read_key(struct scan *s, const char *field, char *space, bool *same)
     return true;
 }
 
+/* One member; *out_length is SIZE_MAX while no text was found, and the last one found counts. Keys
+ * go behind the text: both are no longer than what they were read from, so the room suffices. */
+static bool read_member(struct scan *s, const char *field, char *out, size_t *out_length)
+{
+    bool same;
+    skip_space(s);
+    if (s->at == s->end || *s->at++ != '"' ||
+        !read_key(s, field, out + (*out_length == SIZE_MAX ? 0 : *out_length), &same))
+        return false;
+    skip_space(s);
+    if (s->at == s->end || *s->at++ != ':')
+        return false;
+    skip_space(s);
+    if (!same)
+        return skip_value(s, 1);
+    *out_length = SIZE_MAX;
+    if (s->at == s->end || *s->at != '"')
+        return skip_value(s, 1);
+    s->at++;
+    char *end = out;
+    if (!read_text(s, &end))
+        return false;
+    *out_length = (size_t)(end - out);
+    return true;
+}
+
 enum json_field json_field_text(const char *record, size_t length, const char *field, char *out,
                                 size_t *out_length)
 {
     struct scan s = {record, record + length};
-    enum json_field result = JSON_FIELD_MISSING;
-    const char *found = NULL; /* the text, escaped, behind its quote */
+    size_t found = SIZE_MAX;
     skip_space(&s);
     if (s.at == s.end || *s.at++ != '{')
         return JSON_FIELD_BROKEN;
@@ -272,17 +300,7 @@ enum json_field json_field_text(const char *record, size_t length, const char *f
     if (!more && s.at < s.end)
         s.at++;
     while (more) {
-        bool same;
-        skip_space(&s);
-        if (s.at == s.end || *s.at++ != '"' || !read_key(&s, field, out, &same))
-            return JSON_FIELD_BROKEN;
-        skip_space(&s);
-        if (s.at == s.end || *s.at++ != ':')
-            return JSON_FIELD_BROKEN;
-        skip_space(&s);
-        if (same)
-            found = s.at < s.end && *s.at == '"' ? s.at + 1 : NULL;
-        if (!skip_value(&s, 1))
+        if (!read_member(&s, field, out, &found))
             return JSON_FIELD_BROKEN;
         skip_space(&s);
         if (s.at == s.end || (*s.at != ',' && *s.at != '}'))
@@ -292,13 +310,9 @@ enum json_field json_field_text(const char *record, size_t length, const char *f
     skip_space(&s);
     if (s.at != s.end || s.at[-1] == '{')
         return JSON_FIELD_BROKEN;
-    if (found) {
-        char *end = out;
-        struct scan text = {found, record + length};
-        read_text(&text, &end);
-        *end = 0;
-        *out_length = (size_t)(end - out);
-        result = JSON_FIELD_FOUND;
-    }
-    return result;
+    if (found == SIZE_MAX)
+        return JSON_FIELD_MISSING;
+    out[found] = 0;
+    *out_length = found;
+    return JSON_FIELD_FOUND;
 }

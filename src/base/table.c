@@ -4,10 +4,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <xxhash.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
+#include "base/pages.h"
+
 #define QUICK_SLOTS                                                                                \
     32768 /* up to here a table grows faster: moving it costs more than its room                   \
            */
@@ -139,25 +139,12 @@ int64_t *number_table_find(const struct number_table *table, uint64_t key)
     return entry->key == key ? &entry->value : NULL;
 }
 
-/* Slots of a large table lie on huge pages where the system has them: a look-up goes anywhere, and
- * would miss the processor's table of small pages each time. */
-static struct number_entry *take_slots(uint64_t count)
-{
-    size_t bytes = count * sizeof(struct number_entry);
-    if (bytes < HUGE_PAGE)
-        return malloc(bytes);
-    void *slots = aligned_alloc(HUGE_PAGE, bytes);
-    if (slots)
-        madvise(slots, bytes, MADV_HUGEPAGE); /* a hint, no more */
-    return slots;
-}
-
 static int number_grow(struct number_table *table)
 {
     uint64_t times = table->slot_count < QUICK_SLOTS ? 8 : 2;
     struct number_table bigger = {.slot_count = table->slot_count ? table->slot_count * times : 64,
                                   .count = table->count};
-    bigger.slots = take_slots(bigger.slot_count);
+    bigger.slots = pages_take(bigger.slot_count * sizeof *bigger.slots);
     if (!bigger.slots)
         return 0;
     memset(bigger.slots, 0xff, bigger.slot_count * sizeof *bigger.slots);
@@ -179,12 +166,6 @@ int64_t *number_table_put(struct number_table *table, uint64_t key, int64_t init
         table->count++;
     }
     return &entry->value;
-}
-
-void number_table_prefetch(const struct number_table *table, uint64_t key)
-{
-    if (table->slot_count > 0)
-        __builtin_prefetch(&table->slots[mix(key) & (table->slot_count - 1)]);
 }
 
 void number_table_free(struct number_table *table)

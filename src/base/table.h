@@ -42,8 +42,6 @@ struct number_table {
 };
 int64_t *number_table_find(const struct number_table *table, uint64_t key);
 int64_t *number_table_put(struct number_table *table, uint64_t key, int64_t initial);
-/* Asks the processor for the memory that a look-up of `key` will touch. */
-void number_table_prefetch(const struct number_table *table, uint64_t key);
 void number_table_free(struct number_table *table);
 
 #endif

@@ -10,7 +10,7 @@
 #include "base/random.h"
 #include "data/stream.h"
 
-#define BATCH_BYTES ((size_t)8 << 20)
+#define BATCH_BYTES ((size_t)2 << 20)
 #define BATCH_RECORDS 65536
 #define LINE_LIMIT ((size_t)64 << 20)
 #define TEXT_PIECE ((size_t)4 << 20) /* longer text files are cut, at the end of a paragraph */

@@ -22,7 +22,8 @@ struct forward_job {
 struct forward_slab {
     int64_t b, kv_head;
     int64_t first, count;
-    float *keys_across, *values_along, *queries, *scores;
+    uint32_t *keys_across, *values_along, *queries, *weights, *space;
+    float *scores;
     float *keys, *values; /* what a source has loaded */
 };
 
@@ -59,19 +60,19 @@ static void forward_tile(const struct forward_job *job, const struct forward_sla
                          int64_t head, int64_t t, int64_t rows, float (*states)[2])
 {
     const struct attention_shape *shape = job->shape;
-    const struct gemm_kernels *kernels = job->compute->gemm_f32;
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
     int64_t stride = shape->heads * shape->head_width, width = shape->head_width, begin, end;
     attention_tile_range(shape, slab->b, t, t + rows, slab->first, slab->count, kernels->columns,
                          &begin, &end);
     if (begin == end)
         return;
     int64_t at = (slab->b * shape->queries + t) * stride + head * width;
-    attention_pack_left(job->q + at, stride, rows, width, slab->queries);
+    attention_pack_left(kernels, job->q + at, stride, rows, width, slab->queries);
     attention_multiply(kernels, &(struct attention_product){
                                     .a = slab->queries,
                                     .b = slab->keys_across,
-                                    .panel_units = width,
-                                    .units = width,
+                                    .panel_units = attention_units(kernels, width),
+                                    .units = attention_units(kernels, width),
                                     .rows = rows,
                                     .first_column = begin,
                                     .columns = end,
@@ -81,12 +82,14 @@ static void forward_tile(const struct forward_job *job, const struct forward_sla
     for (int64_t i = 0; i < rows; i++)
         soften_row(job, slab, t + i, begin, end, slab->scores + i * GEMM_STRIDE,
                    job->out + at + i * stride, states[i]);
+    const uint32_t *weights =
+        attention_left(job->compute, slab->scores + begin, rows, end - begin, false, slab->weights);
     attention_multiply(kernels, &(struct attention_product){
-                                    .a = slab->scores + begin,
+                                    .a = weights,
                                     .b = slab->values_along,
-                                    .panel_units = slab->count,
-                                    .first_unit = begin,
-                                    .units = end - begin,
+                                    .panel_units = attention_units(kernels, slab->count),
+                                    .first_unit = begin / kernels->pair,
+                                    .units = attention_units(kernels, end - begin),
                                     .rows = rows,
                                     .columns = width,
                                     .c = job->out + at,
@@ -114,21 +117,22 @@ static void finish_tile(const struct forward_job *job, int64_t b, int64_t head, 
 static void pack_slab(const struct forward_job *job, struct forward_slab *slab)
 {
     const struct attention_shape *shape = job->shape;
-    const struct gemm_kernels *kernels = job->compute->gemm_f32;
-    int64_t stride = shape->kv_heads * shape->head_width;
-    int64_t at = (slab->b * shape->keys + slab->first) * stride + slab->kv_head * shape->head_width;
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
+    int64_t width = shape->head_width, stride = shape->kv_heads * width;
+    int64_t at = (slab->b * shape->keys + slab->first) * stride + slab->kv_head * width;
+    const float *keys = job->source ? NULL : job->k + at;
+    const float *values = job->source ? NULL : job->v + at;
     if (job->source) {
-        int64_t width = shape->head_width;
         job->source->load(job->source->context, slab->kv_head, slab->first, slab->count, slab->keys,
                           slab->values);
-        attention_pack_across(kernels, slab->keys, width, slab->count, width, slab->keys_across);
-        attention_pack_along(kernels, slab->values, width, slab->count, width, slab->values_along);
-        return;
+        keys = slab->keys;
+        values = slab->values;
+        stride = width;
     }
-    attention_pack_across(kernels, job->k + at, stride, slab->count, shape->head_width,
-                          slab->keys_across);
-    attention_pack_along(kernels, job->v + at, stride, slab->count, shape->head_width,
-                         slab->values_along);
+    attention_pack_across(kernels, keys, stride, slab->count, width, slab->keys_across,
+                          slab->space);
+    attention_pack_along(kernels, values, stride, slab->count, width, slab->values_along,
+                         slab->space);
 }
 
 /* Queries [begin, end) of all query heads of one key/value head. With several slabs the tile's sums
@@ -138,7 +142,7 @@ static void forward_group(const struct forward_job *job, struct forward_slab *sl
                           int64_t end_t)
 {
     const struct attention_shape *shape = job->shape;
-    int64_t tile = job->compute->gemm_f32->rows, group = shape->heads / shape->kv_heads;
+    int64_t tile = attention_kernels(job->compute)->rows, group = shape->heads / shape->kv_heads;
     int64_t most = attention_slab(shape), stride = shape->heads * shape->head_width;
     bool single = shape->keys <= most;
     slab->first = 0;
@@ -181,14 +185,16 @@ static void forward_pieces(void *context, int64_t begin, int64_t end, int thread
 {
     const struct forward_job *job = context;
     const struct attention_shape *shape = job->shape;
-    int64_t columns = job->compute->gemm_f32->columns;
+    int64_t columns = attention_kernels(job->compute)->columns;
     int64_t keys = attention_round_up(attention_slab(shape), columns);
     int64_t width = attention_round_up(shape->head_width, columns);
     struct forward_slab slab;
     slab.keys_across = compute_scratch(job->compute, thread);
     slab.values_along = slab.keys_across + keys * shape->head_width;
     slab.queries = slab.values_along + keys * width;
-    slab.scores = slab.queries + GEMM_ROWS_MOST * GEMM_STRIDE;
+    slab.weights = slab.queries + GEMM_ROWS_MOST * GEMM_STRIDE;
+    slab.space = slab.weights + GEMM_ROWS_MOST * GEMM_STRIDE;
+    slab.scores = (float *)(slab.space + GEMM_COLUMNS_MOST * GEMM_STRIDE);
     slab.keys = slab.scores + GEMM_ROWS_MOST * GEMM_STRIDE;
     slab.values = slab.keys + attention_slab(shape) * shape->head_width;
     for (int64_t i = begin; i < end; i++) {

@@ -17,20 +17,24 @@ struct backward_job {
  * gradients (o) in those that its products need. */
 struct backward_slab {
     int64_t b, kv_head, first, count;
-    float *keys_across, *keys_along, *values_across;
-    float *q_left, *q_along, *o_left, *o_along;
+    uint32_t *keys_across, *keys_along, *values_across;
+    uint32_t *q_left, *q_along, *o_left, *o_along;
     float *weights, *slopes; /* (block rows, GEMM_STRIDE) */
+    uint32_t *left, *space;  /* either of those as a left operand; rows that are being packed */
 };
 
 static void pack_slab(const struct backward_job *job, struct backward_slab *slab)
 {
     const struct attention_shape *shape = job->shape;
-    const struct gemm_kernels *kernels = job->compute->gemm_f32;
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
     int64_t width = shape->head_width, stride = shape->kv_heads * width;
     int64_t at = (slab->b * shape->keys + slab->first) * stride + slab->kv_head * width;
-    attention_pack_across(kernels, job->g->k + at, stride, slab->count, width, slab->keys_across);
-    attention_pack_along(kernels, job->g->k + at, stride, slab->count, width, slab->keys_along);
-    attention_pack_across(kernels, job->g->v + at, stride, slab->count, width, slab->values_across);
+    attention_pack_across(kernels, job->g->k + at, stride, slab->count, width, slab->keys_across,
+                          slab->space);
+    attention_pack_along(kernels, job->g->k + at, stride, slab->count, width, slab->keys_along,
+                         slab->space);
+    attention_pack_across(kernels, job->g->v + at, stride, slab->count, width, slab->values_across,
+                          slab->space);
 }
 
 /* weights = exp(scale * scores - log sum), slopes = weights * (slopes - delta) * scale, the latter
@@ -66,40 +70,44 @@ static void make_row(const struct backward_job *job, const struct backward_slab 
 /* Adds the block's share to the gradients of keys and values: left' x right. */
 static void add_to_keys(const struct backward_job *job, const struct backward_slab *slab,
                         int64_t rows, int64_t begin, int64_t end, const float *left,
-                        const float *right, float *gradient)
+                        const uint32_t *right, float *gradient)
 {
     const struct attention_shape *shape = job->shape;
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
     int64_t width = shape->head_width, stride = shape->kv_heads * width;
     int64_t at = (slab->b * shape->keys + slab->first + begin) * stride + slab->kv_head * width;
-    attention_multiply(job->compute->gemm_f32, &(struct attention_product){
-                                                   .a = left + begin,
-                                                   .a_transposed = true,
-                                                   .b = right,
-                                                   .panel_units = rows,
-                                                   .units = rows,
-                                                   .rows = end - begin,
-                                                   .columns = width,
-                                                   .c = gradient + at,
-                                                   .c_stride = stride,
-                                                   .add = true,
-                                               });
+    const uint32_t *turned =
+        attention_left(job->compute, left + begin, rows, end - begin, true, slab->left);
+    attention_multiply(kernels, &(struct attention_product){
+                                    .a = turned,
+                                    .a_transposed = true,
+                                    .b = right,
+                                    .panel_units = attention_units(kernels, rows),
+                                    .units = attention_units(kernels, rows),
+                                    .rows = end - begin,
+                                    .columns = width,
+                                    .c = gradient + at,
+                                    .c_stride = stride,
+                                    .add = true,
+                                });
 }
 
 static void make_scores(const struct backward_job *job, int64_t rows, int64_t begin, int64_t end,
-                        const float *left, const float *across, float *scores)
+                        const uint32_t *left, const uint32_t *across, float *scores)
 {
-    int64_t width = job->shape->head_width;
-    attention_multiply(job->compute->gemm_f32, &(struct attention_product){
-                                                   .a = left,
-                                                   .b = across,
-                                                   .panel_units = width,
-                                                   .units = width,
-                                                   .rows = rows,
-                                                   .first_column = begin,
-                                                   .columns = end,
-                                                   .c = scores,
-                                                   .c_stride = GEMM_STRIDE,
-                                               });
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
+    int64_t units = attention_units(kernels, job->shape->head_width);
+    attention_multiply(kernels, &(struct attention_product){
+                                    .a = left,
+                                    .b = across,
+                                    .panel_units = units,
+                                    .units = units,
+                                    .rows = rows,
+                                    .first_column = begin,
+                                    .columns = end,
+                                    .c = scores,
+                                    .c_stride = GEMM_STRIDE,
+                                });
 }
 
 static void backward_block(const struct backward_job *job, const struct backward_slab *slab,
@@ -107,39 +115,43 @@ static void backward_block(const struct backward_job *job, const struct backward
 {
     const struct attention_shape *shape = job->shape;
     const struct attention_gradients *g = job->g;
-    const struct gemm_kernels *kernels = job->compute->gemm_f32;
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
     int64_t width = shape->head_width, stride = shape->heads * width, begin, end;
     attention_tile_range(shape, slab->b, t, t + rows, slab->first, slab->count, kernels->columns,
                          &begin, &end);
     if (begin == end)
         return;
     int64_t at = (slab->b * shape->queries + t) * stride + head * width;
-    attention_pack_left(g->q + at, stride, rows, width, slab->q_left);
-    attention_pack_left(g->out_gradient + at, stride, rows, width, slab->o_left);
+    attention_pack_left(kernels, g->q + at, stride, rows, width, slab->q_left);
+    attention_pack_left(kernels, g->out_gradient + at, stride, rows, width, slab->o_left);
     make_scores(job, rows, begin, end, slab->q_left, slab->keys_across, slab->weights);
     make_scores(job, rows, begin, end, slab->o_left, slab->values_across, slab->slopes);
     for (int64_t i = 0; i < rows; i++)
         make_row(job, slab, head, t + i, begin, end, slab->weights + i * GEMM_STRIDE,
                  slab->slopes + i * GEMM_STRIDE);
-    if (g->q_gradient)
+    if (g->q_gradient) {
+        const uint32_t *slopes = attention_left(job->compute, slab->slopes + begin, rows,
+                                                end - begin, false, slab->left);
         attention_multiply(kernels, &(struct attention_product){
-                                        .a = slab->slopes + begin,
+                                        .a = slopes,
                                         .b = slab->keys_along,
-                                        .panel_units = slab->count,
-                                        .first_unit = begin,
-                                        .units = end - begin,
+                                        .panel_units = attention_units(kernels, slab->count),
+                                        .first_unit = begin / kernels->pair,
+                                        .units = attention_units(kernels, end - begin),
                                         .rows = rows,
                                         .columns = width,
                                         .c = g->q_gradient + at,
                                         .c_stride = stride,
                                         .add = true,
                                     });
+    }
     if (g->k_gradient) {
-        attention_pack_along(kernels, g->q + at, stride, rows, width, slab->q_along);
+        attention_pack_along(kernels, g->q + at, stride, rows, width, slab->q_along, slab->space);
         add_to_keys(job, slab, rows, begin, end, slab->slopes, slab->q_along, g->k_gradient);
     }
     if (g->v_gradient) {
-        attention_pack_along(kernels, g->out_gradient + at, stride, rows, width, slab->o_along);
+        attention_pack_along(kernels, g->out_gradient + at, stride, rows, width, slab->o_along,
+                             slab->space);
         add_to_keys(job, slab, rows, begin, end, slab->weights, slab->o_along, g->v_gradient);
     }
 }
@@ -167,7 +179,8 @@ static void backward_group(const struct backward_job *job, struct backward_slab 
           slab->kv_head * width, width);
     clear(g->q_gradient ? g->q_gradient + base : NULL, g->q_add, shape->queries, stride,
           slab->kv_head * group * width, group * width);
-    int64_t most = attention_slab(shape), block = BLOCK_TILES * job->compute->gemm_f32->rows;
+    int64_t most = attention_slab(shape),
+            block = BLOCK_TILES * attention_kernels(job->compute)->rows;
     for (slab->first = 0; slab->first < shape->keys; slab->first += most) {
         slab->count = shape->keys - slab->first < most ? shape->keys - slab->first : most;
         pack_slab(job, slab);
@@ -182,7 +195,7 @@ static void backward_pieces(void *context, int64_t begin, int64_t end, int threa
 {
     const struct backward_job *job = context;
     const struct attention_shape *shape = job->shape;
-    const struct gemm_kernels *kernels = job->compute->gemm_f32;
+    const struct gemm_kernels *kernels = attention_kernels(job->compute);
     int64_t keys = attention_round_up(attention_slab(shape), kernels->columns);
     int64_t width = attention_round_up(shape->head_width, kernels->columns);
     int64_t rows = BLOCK_TILES * kernels->rows;
@@ -194,7 +207,9 @@ static void backward_pieces(void *context, int64_t begin, int64_t end, int threa
     slab.o_left = slab.q_left + rows * GEMM_STRIDE;
     slab.q_along = slab.o_left + rows * GEMM_STRIDE;
     slab.o_along = slab.q_along + rows * width;
-    slab.weights = slab.o_along + rows * width;
+    slab.left = slab.o_along + rows * width;
+    slab.space = slab.left + rows * GEMM_STRIDE;
+    slab.weights = (float *)(slab.space + GEMM_COLUMNS_MOST * GEMM_STRIDE);
     slab.slopes = slab.weights + rows * GEMM_STRIDE;
     for (int64_t i = begin; i < end; i++) {
         slab.b = i / shape->kv_heads;

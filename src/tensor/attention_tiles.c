@@ -50,39 +50,70 @@ void attention_cap(const struct compute *compute, const struct attention_shape *
 }
 
 void attention_pack_across(const struct gemm_kernels *kernels, const float *rows, int64_t stride,
-                           int64_t count, int64_t width, float *panels)
+                           int64_t count, int64_t width, uint32_t *panels, uint32_t *space)
 {
+    int64_t units = attention_units(kernels, width);
     for (int64_t i = 0; i < count; i += kernels->columns) {
         int part = (int)(count - i < kernels->columns ? count - i : kernels->columns);
-        kernels->transpose(rows + i * stride, stride, part, width, panels + i * width);
+        attention_pack_left(kernels, rows + i * stride, stride, part, width, space);
+        kernels->transpose(space, GEMM_STRIDE, part, units, panels + i * units);
     }
 }
 
 void attention_pack_along(const struct gemm_kernels *kernels, const float *rows, int64_t stride,
-                          int64_t count, int64_t width, float *panels)
+                          int64_t count, int64_t width, uint32_t *panels, uint32_t *space)
 {
-    int64_t columns = kernels->columns;
-    for (int64_t j = 0; j < width; j += columns) {
-        int64_t part = width - j < columns ? width - j : columns;
-        float *to = panels + j * count;
-        for (int64_t i = 0; i < count; i++, to += columns) {
-            gemm_copy(to, rows + i * stride + j, part);
+    int64_t columns = kernels->columns, units = attention_units(kernels, count);
+    for (int64_t unit = 0; unit < units; unit++) {
+        attention_pack_turned(kernels, rows + unit * kernels->pair * stride, stride,
+                              count - unit * kernels->pair < kernels->pair ? 1 : kernels->pair,
+                              width, space);
+        for (int64_t j = 0; j < width; j += columns) {
+            int64_t part = width - j < columns ? width - j : columns;
+            uint32_t *to = panels + j * units + unit * columns;
+            gemm_copy(to, space + j, part);
             if (part < columns)
                 memset(to + part, 0, (size_t)(columns - part) * sizeof *to);
         }
     }
 }
 
-void attention_pack_left(const float *rows, int64_t stride, int64_t count, int64_t width,
-                         float *block)
+void attention_pack_left(const struct gemm_kernels *kernels, const float *rows, int64_t stride,
+                         int64_t count, int64_t width, uint32_t *block)
 {
     for (int64_t i = 0; i < count; i++)
-        gemm_copy(block + i * GEMM_STRIDE, rows + i * stride, width);
+        kernels->pack_row(rows + i * stride, width, block + i * GEMM_STRIDE);
+}
+
+void attention_pack_turned(const struct gemm_kernels *kernels, const float *rows, int64_t stride,
+                           int64_t count, int64_t width, uint32_t *block)
+{
+    for (int64_t i = 0; i < count; i += kernels->pair, block += GEMM_STRIDE)
+        if (kernels->pair == 2)
+            kernels->pack_pair(rows + i * stride, i + 1 < count ? rows + (i + 1) * stride : NULL,
+                               width, block);
+        else
+            kernels->pack_row(rows + i * stride, width, block);
+}
+
+const uint32_t *attention_left(const struct compute *compute, const float *scores, int64_t count,
+                               int64_t width, bool turned, uint32_t *space)
+{
+    const struct gemm_kernels *kernels = attention_kernels(compute);
+    if (kernels == compute->gemm_f32)
+        return (const uint32_t *)(const void *)scores;
+    if (turned)
+        attention_pack_turned(kernels, scores, GEMM_STRIDE, count, width, space);
+    else
+        attention_pack_left(kernels, scores, GEMM_STRIDE, count, width, space);
+    return space;
 }
 
 void attention_multiply(const struct gemm_kernels *kernels, const struct attention_product *p)
 {
     struct gemm_tile tile = {.units = p->units,
+                             .a_step = GEMM_STRIDE,
+                             .b_step = kernels->columns,
                              .c_stride = p->c_stride,
                              .add_stride = p->c_stride,
                              .a_transposed = p->a_transposed};

@@ -9,7 +9,9 @@
 
 #include "tensor/compute.h"
 
-#define GEMM_PANEL_BYTES ((size_t)GEMM_DEPTH * 2048 * 4)
+#define GEMM_COLUMN_BLOCK 2048 /* of C, for which panels of B exist at a time */
+#define GEMM_RANK_MOST 64      /* of a change of low rank that is computed along */
+#define GEMM_PANEL_BYTES ((size_t)GEMM_DEPTH * (GEMM_COLUMN_BLOCK + GEMM_RANK_MOST) * 4)
 
 struct gemm_call;
 
@@ -38,6 +40,18 @@ enum gemm_route {
     GEMM_TILES, /* tiles: for the rows of longer pieces, however few */
 };
 
+/* What an adapter adds to a product: C += inner second, inner = scale A first. While a block of A
+ * is at hand for the product with B, this costs little; on its own it would cost several times as
+ * much.
+ */
+struct gemm_low_rank {
+    int64_t rank;
+    struct gemm_matrix first;  /* (k, rank) */
+    struct gemm_matrix second; /* (rank, n) */
+    float scale;
+    float *inner; /* (m, rank), written */
+};
+
 /* C (m, n) = A (m, k) B (k, n) + add + bias. */
 struct gemm_call {
     int64_t m, n, k;
@@ -50,7 +64,8 @@ struct gemm_call {
     int64_t add_stride;
     const float *bias; /* (n) or NULL */
     enum gemm_route route;
-    bool a_transposed; /* A is stored as (k, m) */
+    bool a_transposed;                  /* A is stored as (k, m) */
+    const struct gemm_low_rank *change; /* or NULL; not with a_transposed */
 };
 
 /* Multiplies in the precision that `compute` is set to. */
@@ -60,6 +75,12 @@ void gemm(const struct compute *compute, const struct gemm_call *call);
  * prepared once and the threads meet once. */
 #define GEMM_GROUP_MOST 4
 void gemm_group(const struct compute *compute, const struct gemm_call *calls, int count);
+
+/* C (m, n) = A B + add for few rows of C and a long sum, in f32 whatever the precision: A is stored
+ * as (k, m), and both operands are f32 and read where they lie, since packing them would take
+ * longer than the product. add is NULL or c. */
+void gemm_narrow(const struct compute *compute, int64_t m, int64_t n, int64_t k, const float *a,
+                 const float *b, float *c, const float *add);
 
 /* An f32 operand. */
 struct gemm_matrix gemm_matrix_f32(const float *data, int64_t stride, bool transposed);

@@ -1,283 +1,325 @@
 /* See ngrams.h. SHA-256 is slow and words repeat: single words and pairs of words are looked up by
- * number, and only new ones are hashed. */
+ * number, and only new ones are hashed. The tables are as small as can be, because most of the time
+ * goes into waiting for their memory. */
 #define OPENSSL_SUPPRESS_DEPRECATED /* the newer interface costs more than hashing a few words */
 #include "text/ngrams.h"
 
+#include <endian.h>
 #include <openssl/sha.h>
-
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
-#include "text/unicode.h"
+#include "base/pages.h"
 
-#define WORDS_MOST ((uint32_t)4 << 20) /* remembered words and pairs, then a fresh start */
+/* Words and pairs that are remembered, then there is a fresh start. In a pair's slot a word takes
+ * 20 bits, and a bucket 24. */
+#define WORD_BITS 20
+#define WORDS_MOST (((uint32_t)1 << WORD_BITS) - 1)
 #define PAIRS_MOST ((uint64_t)16 << 20)
-#define SHORT_WORD 7 /* bytes */
-#define AHEAD 16     /* pairs whose memory is asked for in advance */
+#define BUCKET_BITS 24
+#define BUCKET_MASK (((uint64_t)1 << BUCKET_BITS) - 1)
+#define SHORT_WORD 15 /* bytes */
+#define AHEAD 16      /* words and pairs whose memory is asked for in advance */
+#define FEW_SLOTS ((uint64_t)1 << 16)
+#define MANY_SLOTS ((uint64_t)1 << 20)
 
 void ngram_hasher_init(struct ngram_hasher *h, int most, int64_t buckets)
 {
-    *h = (struct ngram_hasher){.most = most, .buckets = buckets};
+    *h = (struct ngram_hasher){.most = most, .buckets = (uint64_t)buckets};
+    words_init(&h->text);
+    h->powers[7] = 1;
+    for (int i = 6; i >= 0; i--)
+        h->powers[i] = (h->powers[i + 1] << 32) % h->buckets;
+}
+
+static void forget(struct ngram_hasher *h)
+{
+    free(h->short_words.slots);
+    free(h->pairs.slots);
+    table_free(&h->long_words);
+    h->word_count = 0;
+    h->short_words = (struct short_words){0};
+    h->pairs = (struct pairs){0};
 }
 
 void ngram_hasher_free(struct ngram_hasher *h)
 {
-    table_free(&h->words);
-    number_table_free(&h->short_words);
-    number_table_free(&h->pairs);
+    forget(h);
+    words_free(&h->text);
     free(h->word_buckets);
-    buffer_free(&h->lower);
     buffer_free(&h->joined);
     free(h->numbers);
     *h = (struct ngram_hasher){0};
 }
 
-int64_t ngram_bucket(struct ngram_hasher *h, const char *ngram, size_t length)
+/* The blocks are padded here and handed to the library one by one: its own buffering takes longer
+ * than hashing a few words. */
+int64_t ngram_bucket(const struct ngram_hasher *h, const char *ngram, size_t length)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    const unsigned size = sizeof digest;
     SHA256_CTX context;
     SHA256_Init(&context);
-    SHA256_Update(&context, ngram, length);
-    SHA256_Final(digest, &context);
-    /* Four bytes at a time: the rest has at most 24 bits. */
-    uint64_t rest = 0;
-    for (unsigned i = 0; i < size; i += 4) {
-        uint32_t part = (uint32_t)digest[i] << 24 | (uint32_t)digest[i + 1] << 16 |
-                        (uint32_t)digest[i + 2] << 8 | digest[i + 3];
-        rest = (rest << 32 | part) % (uint64_t)h->buckets;
-    }
-    return (int64_t)rest;
+    size_t rest = length % SHA256_CBLOCK, whole = length - rest;
+    for (size_t at = 0; at < whole; at += SHA256_CBLOCK)
+        SHA256_Transform(&context, (const unsigned char *)ngram + at);
+    unsigned char last[2 * SHA256_CBLOCK] = {0};
+    size_t end = rest + 9 <= SHA256_CBLOCK ? SHA256_CBLOCK : 2 * SHA256_CBLOCK;
+    uint64_t bits = htobe64((uint64_t)length * 8);
+    memcpy(last, ngram + whole, rest);
+    last[rest] = 0x80;
+    memcpy(last + end - 8, &bits, 8);
+    for (size_t at = 0; at < end; at += SHA256_CBLOCK)
+        SHA256_Transform(&context, last + at);
+    uint64_t sum = 0; /* below 8 * 2^32 * 2^24 */
+    for (int i = 0; i < 8; i++)
+        sum += context.h[i] * h->powers[i];
+    return (int64_t)(sum % h->buckets);
 }
 
-/* Lowercasing of the characters beyond ASCII. */
-
-static bool is_cased(uint32_t point)
+/* Gives a word that was not met before its number, and hashes it; UINT32_MAX when out of memory. */
+static uint32_t new_word(struct ngram_hasher *h, const char *word, size_t length)
 {
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)point);
-    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
-           category == UTF8PROC_CATEGORY_LT;
-}
-
-static bool is_case_ignorable(uint32_t point)
-{
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)point);
-    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME ||
-           category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_LM ||
-           category == UTF8PROC_CATEGORY_SK || point == '\'' || point == '.' || point == ':' ||
-           point == 0xb7 || point == 0x2019;
-}
-
-/* A capital sigma ends a word when a cased letter stands before it and none behind it. */
-static bool is_final_sigma(const char *text, size_t length, size_t at)
-{
-    uint32_t point = 0;
-    size_t begin = at;
-    bool before = false;
-    while (begin > 0) {
-        do
-            begin--;
-        while (begin > 0 && ((unsigned char)text[begin] & 0xc0) == 0x80);
-        if (unicode_decode(text + begin, length - begin, &point) == 0 ||
-            !is_case_ignorable(point)) {
-            before = is_cased(point);
-            break;
-        }
-    }
-    size_t end = at + 2;
-    while (before && end < length) {
-        size_t width = unicode_decode(text + end, length - end, &point);
-        if (width == 0)
-            break;
-        if (!is_case_ignorable(point))
-            return !is_cased(point);
-        end += width;
-    }
-    return before;
-}
-
-static void add_lower(struct buffer *out, const char *text, size_t length, size_t at,
-                      uint32_t point)
-{
-    char bytes[4];
-    if (point == 0x130) { /* capital I with dot: i and a combining dot */
-        buffer_add(out, "i\xcc\x87", 3);
-        return;
-    }
-    if (point == 0x3a3)
-        point = is_final_sigma(text, length, at) ? 0x3c2 : 0x3c3;
-    else
-        point = (uint32_t)utf8proc_tolower((utf8proc_int32_t)point);
-    buffer_add(out, bytes, unicode_encode(point, bytes));
-}
-
-/* The text in lower case; bytes that are no UTF-8 become U+FFFD. */
-static void lower_text(const char *text, size_t length, struct buffer *out)
-{
-    buffer_clear(out);
-    if (!buffer_reserve(out, length + 8))
-        return;
-    for (size_t at = 0; at < length;) {
-        unsigned char c = (unsigned char)text[at];
-        if (c < 0x80) {
-            char low = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
-            if (out->length + 1 < out->capacity)
-                out->data[out->length++] = low;
-            else
-                buffer_add(out, &low, 1);
-            at++;
-            continue;
-        }
-        uint32_t point;
-        size_t width = unicode_decode(text + at, length - at, &point);
-        if (width == 0)
-            buffer_add(out, "\xef\xbf\xbd", 3);
-        else
-            add_lower(out, text, length, at, point);
-        at += width ? width : 1;
-    }
-}
-
-enum word_class { WORD_OTHER, WORD_SPACE, WORD_LETTERS };
-
-/* Of ASCII; regular expressions count the separators U+001C to U+001F as white space, too. */
-static const unsigned char ascii_classes[128] = {
-    [9] = WORD_SPACE,     [10] = WORD_SPACE,    [11] = WORD_SPACE,    [12] = WORD_SPACE,
-    [13] = WORD_SPACE,    [28] = WORD_SPACE,    [29] = WORD_SPACE,    [30] = WORD_SPACE,
-    [31] = WORD_SPACE,    [' '] = WORD_SPACE,   ['0'] = WORD_LETTERS, ['1'] = WORD_LETTERS,
-    ['2'] = WORD_LETTERS, ['3'] = WORD_LETTERS, ['4'] = WORD_LETTERS, ['5'] = WORD_LETTERS,
-    ['6'] = WORD_LETTERS, ['7'] = WORD_LETTERS, ['8'] = WORD_LETTERS, ['9'] = WORD_LETTERS,
-    ['_'] = WORD_LETTERS, ['a'] = WORD_LETTERS, ['b'] = WORD_LETTERS, ['c'] = WORD_LETTERS,
-    ['d'] = WORD_LETTERS, ['e'] = WORD_LETTERS, ['f'] = WORD_LETTERS, ['g'] = WORD_LETTERS,
-    ['h'] = WORD_LETTERS, ['i'] = WORD_LETTERS, ['j'] = WORD_LETTERS, ['k'] = WORD_LETTERS,
-    ['l'] = WORD_LETTERS, ['m'] = WORD_LETTERS, ['n'] = WORD_LETTERS, ['o'] = WORD_LETTERS,
-    ['p'] = WORD_LETTERS, ['q'] = WORD_LETTERS, ['r'] = WORD_LETTERS, ['s'] = WORD_LETTERS,
-    ['t'] = WORD_LETTERS, ['u'] = WORD_LETTERS, ['v'] = WORD_LETTERS, ['w'] = WORD_LETTERS,
-    ['x'] = WORD_LETTERS, ['y'] = WORD_LETTERS, ['z'] = WORD_LETTERS,
-};
-
-/* Of lowered text. */
-static enum word_class class_at(const char *text, size_t length, size_t *width)
-{
-    unsigned char c = (unsigned char)text[0];
-    *width = 1;
-    if (c < 0x80)
-        return (enum word_class)ascii_classes[c];
-    switch (unicode_class(text, length, width)) {
-    case CHAR_LETTER:
-    case CHAR_NUMBER:
-        return WORD_LETTERS;
-    case CHAR_SPACE:
-        return WORD_SPACE;
-    default:
-        return WORD_OTHER;
-    }
-}
-
-/* The number of a word, new words being hashed; UINT32_MAX when out of memory. */
-static uint32_t long_word_number(struct ngram_hasher *h, const char *word, size_t length)
-{
-    uint32_t known = h->words.count;
-    int64_t *number = table_put(&h->words, word, length, known);
-    if (!number)
-        return UINT32_MAX;
-    if (h->words.count == known)
-        return (uint32_t)*number;
-    if (h->words.count > h->word_capacity) {
-        uint32_t capacity = h->words.count * 2 + 1024;
+    if (h->word_count == h->word_capacity) {
+        uint32_t capacity = h->word_count * 2 + 1024;
         uint32_t *grown = realloc(h->word_buckets, capacity * sizeof *grown);
         if (!grown)
             return UINT32_MAX;
         h->word_buckets = grown;
         h->word_capacity = capacity;
     }
-    h->word_buckets[known] = (uint32_t)ngram_bucket(h, word, length);
-    return known;
+    h->word_buckets[h->word_count] = (uint32_t)ngram_bucket(h, word, length);
+    return h->word_count++;
 }
 
-/* Short words, which most are, are found by their bytes and length as one number. */
-static uint32_t word_number(struct ngram_hasher *h, size_t at, size_t length)
+static uint32_t long_word_number(struct ngram_hasher *h, const char *word, size_t length)
 {
-    const char *word = h->lower.data + at;
-    uint64_t key = 0;
-    if (length > SHORT_WORD)
-        return long_word_number(h, word, length);
-    if (at + 8 <= h->lower.length) {
-        memcpy(&key, word, 8);
-        key &= ((uint64_t)1 << 8 * length) - 1;
-    } else {
-        memcpy(&key, word, length);
+    int64_t *number = table_put(&h->long_words, word, length, -1);
+    if (!number)
+        return UINT32_MAX;
+    if (*number < 0) {
+        uint32_t fresh = new_word(h, word, length);
+        if (fresh == UINT32_MAX)
+            return UINT32_MAX;
+        *number = fresh;
     }
-    key |= (uint64_t)length << 56;
-    int64_t *number = number_table_put(&h->short_words, key, -1);
-    if (number && *number < 0)
-        *number = long_word_number(h, word, length);
-    return number ? (uint32_t)*number : UINT32_MAX;
+    return (uint32_t)*number;
 }
 
-static bool add_bucket(struct ngram_list *list, uint32_t bucket)
+/* Slots of a table that is half full. Small ones grow faster: moving them costs more than room. */
+static uint64_t more_slots(uint64_t count)
 {
-    if (list->count == list->capacity) {
-        int64_t capacity = list->capacity ? list->capacity * 2 : 256;
-        uint32_t *grown = realloc(list->items, (size_t)capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        list->items = grown;
-        list->capacity = capacity;
-    }
-    list->items[list->count++] = bucket;
+    return count == 0 ? FEW_SLOTS : count < MANY_SLOTS ? count * 4 : count * 2;
+}
+
+/* Short words, which most are, are found by their bytes and length as two numbers. */
+
+static struct short_word short_key(const char *word, uint32_t length)
+{
+    static const unsigned char keep[2 * (SHORT_WORD + 1)] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                             255, 255, 255, 255, 255, 255, 255};
+    uint64_t bytes[2], mask[2];
+    memcpy(bytes, word, sizeof bytes); /* the text's padding is behind its last word */
+    memcpy(mask, keep + SHORT_WORD - length, sizeof mask);
+    uint64_t high = (bytes[1] & mask[1]) | htole64((uint64_t)length << 56);
+    return (struct short_word){bytes[0] & mask[0], high, UINT32_MAX};
+}
+
+static struct short_word *first_slot(const struct short_words *table, const struct short_word *key)
+{
+    uint64_t hash = key->low ^ key->high * 0x9e3779b97f4a7c15u;
+    return &table->slots[(hash ^ hash >> 32) * 0xd6e8feb86659fd93u >> table->shift];
+}
+
+/* Where the key is, or would be. */
+static struct short_word *find_short(const struct short_words *table, const struct short_word *key)
+{
+    struct short_word *slot = first_slot(table, key), *end = table->slots + table->slot_count;
+    while (slot->high != 0 && (slot->low != key->low || slot->high != key->high))
+        slot = slot + 1 < end ? slot + 1 : table->slots;
+    return slot;
+}
+
+static bool grow_short_words(struct short_words *table)
+{
+    struct short_words bigger = {.count = table->count};
+    bigger.slot_count = more_slots(table->slot_count);
+    bigger.shift = 64 - __builtin_ctzll(bigger.slot_count);
+    bigger.slots = pages_take(bigger.slot_count * sizeof *bigger.slots);
+    if (!bigger.slots)
+        return false;
+    memset(bigger.slots, 0, bigger.slot_count * sizeof *bigger.slots);
+    for (uint64_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i].high != 0)
+            *find_short(&bigger, &table->slots[i]) = table->slots[i];
+    free(table->slots);
+    *table = bigger;
     return true;
 }
 
-/* Bucket of words [first, first + n) written out. */
-static int64_t joined_bucket(struct ngram_hasher *h, int64_t first, int n)
+static uint32_t short_word_number(struct ngram_hasher *h, const struct short_word *key,
+                                  const char *word, uint32_t length)
 {
-    buffer_clear(&h->joined);
-    for (int i = 0; i < n; i++) {
-        const struct table_entry *word = &h->words.entries[h->numbers[first + i]];
-        if (i > 0)
-            buffer_add(&h->joined, " ", 1);
-        buffer_add(&h->joined, word->key, word->length);
+    struct short_word *slot = find_short(&h->short_words, key);
+    if (slot->high == 0) {
+        uint32_t number = new_word(h, word, length);
+        if (number == UINT32_MAX)
+            return number;
+        *slot = *key;
+        slot->number = number;
+        h->short_words.count++;
     }
-    return h->joined.failed ? -1 : ngram_bucket(h, h->joined.data, h->joined.length);
+    return slot->number;
 }
 
-static uint64_t pair_key(const struct ngram_hasher *h, int64_t first)
+/* Numbers of the text's words [begin, begin + count): first all ask for their memory, then they
+ * look into it. */
+static bool number_words(struct ngram_hasher *h, int64_t begin, int64_t count)
 {
-    return (uint64_t)h->numbers[first] << 32 | h->numbers[first + 1];
+    struct short_word keys[AHEAD];
+    const struct word *words = h->text.items + begin;
+    const char *text = h->text.lower.data;
+    struct short_words *table = &h->short_words;
+    if ((table->count + AHEAD) * 2 >= table->slot_count && !grow_short_words(table))
+        return false;
+    for (int64_t i = 0; i < count; i++)
+        if (words[i].length <= SHORT_WORD) {
+            keys[i] = short_key(text + words[i].begin, words[i].length);
+            __builtin_prefetch(first_slot(table, &keys[i]));
+        }
+    for (int64_t i = 0; i < count; i++) {
+        const char *word = text + words[i].begin;
+        uint32_t length = words[i].length;
+        uint32_t number = length <= SHORT_WORD ? short_word_number(h, &keys[i], word, length)
+                                               : long_word_number(h, word, length);
+        if (number == UINT32_MAX)
+            return false;
+        h->numbers[begin + i] = number;
+    }
+    return true;
+}
+
+/* Room for all n-grams of that many words. */
+static bool make_room(struct ngram_list *list, int64_t words, int most)
+{
+    int64_t wanted = list->count + words * most;
+    if (wanted <= list->capacity)
+        return true;
+    uint32_t *grown = realloc(list->items, (size_t)wanted * sizeof *grown);
+    if (!grown)
+        return false;
+    list->items = grown;
+    list->capacity = wanted;
+    return true;
+}
+
+/* Bucket of the text's words [first, first + n), written out. */
+static int64_t joined_bucket(struct ngram_hasher *h, int64_t first, int n)
+{
+    const struct word *words = h->text.items + first;
+    size_t length = 0;
+    for (int i = 0; i < n; i++)
+        length += words[i].length + 1;
+    buffer_clear(&h->joined);
+    if (!buffer_reserve(&h->joined, length))
+        return -1;
+    char *out = h->joined.data;
+    for (int i = 0; i < n; i++) {
+        memcpy(out, h->text.lower.data + words[i].begin, words[i].length);
+        out += words[i].length;
+        *out++ = ' ';
+    }
+    return ngram_bucket(h, h->joined.data, length - 1);
+}
+
+/* Pairs of numbers below WORDS_MOST: a slot holds the key, which is not 0, above its bucket. */
+
+static uint64_t pair_key(uint32_t first, uint32_t second)
+{
+    return (uint64_t)(first + 1) << WORD_BITS | second;
+}
+
+static uint64_t pair_slot(const struct pairs *pairs, uint64_t key)
+{
+    return (key ^ key >> WORD_BITS) * 0x9e3779b97f4a7c15u >> pairs->shift;
+}
+
+static void put_pair(struct pairs *pairs, uint64_t key, uint64_t bucket)
+{
+    uint64_t slot = pair_slot(pairs, key);
+    while (pairs->slots[slot] != 0)
+        slot = (slot + 1) & (pairs->slot_count - 1);
+    pairs->slots[slot] = key << BUCKET_BITS | bucket;
+}
+
+static bool grow_pairs(struct pairs *pairs)
+{
+    struct pairs bigger = {.count = pairs->count};
+    bigger.slot_count = more_slots(pairs->slot_count);
+    bigger.shift = 64 - __builtin_ctzll(bigger.slot_count);
+    bigger.slots = pages_take(bigger.slot_count * sizeof *bigger.slots);
+    if (!bigger.slots)
+        return false;
+    memset(bigger.slots, 0, bigger.slot_count * sizeof *bigger.slots);
+    for (uint64_t i = 0; i < pairs->slot_count; i++)
+        if (pairs->slots[i] != 0)
+            put_pair(&bigger, pairs->slots[i] >> BUCKET_BITS, pairs->slots[i] & BUCKET_MASK);
+    free(pairs->slots);
+    *pairs = bigger;
+    return true;
+}
+
+static void prefetch_pair(const struct pairs *pairs, const uint32_t numbers[2])
+{
+    if (pairs->slot_count > 0)
+        __builtin_prefetch(&pairs->slots[pair_slot(pairs, pair_key(numbers[0], numbers[1]))]);
+}
+
+/* Bucket of a pair, remembered or hashed now; -1 when out of memory. */
+static int64_t pair_bucket(struct ngram_hasher *h, int64_t first)
+{
+    struct pairs *pairs = &h->pairs;
+    uint32_t one = h->numbers[first], two = h->numbers[first + 1];
+    if (one >= WORDS_MOST || two >= WORDS_MOST) /* of a text of so many different words */
+        return joined_bucket(h, first, 2);
+    if (pairs->count * 2 >= pairs->slot_count && !grow_pairs(pairs))
+        return -1;
+    uint64_t key = pair_key(one, two), slot = pair_slot(pairs, key);
+    for (; pairs->slots[slot] != 0; slot = (slot + 1) & (pairs->slot_count - 1))
+        if (pairs->slots[slot] >> BUCKET_BITS == key)
+            return (int64_t)(pairs->slots[slot] & BUCKET_MASK);
+    int64_t bucket = joined_bucket(h, first, 2);
+    if (bucket >= 0) {
+        pairs->slots[slot] = key << BUCKET_BITS | (uint64_t)bucket;
+        pairs->count++;
+    }
+    return bucket;
 }
 
 static bool add_ngrams(struct ngram_hasher *h, int64_t words, struct ngram_list *list)
 {
-    bool fine = true;
-    for (int64_t i = 0; fine && i < words; i++)
-        fine = add_bucket(list, h->word_buckets[h->numbers[i]]);
-    for (int64_t i = 0; fine && h->most >= 2 && i + 1 < words; i++) {
-        uint64_t key = pair_key(h, i);
-        if (i + AHEAD + 1 < words)
-            number_table_prefetch(&h->pairs, pair_key(h, i + AHEAD));
-        int64_t *bucket = number_table_put(&h->pairs, key, -1);
-        if (bucket && *bucket < 0)
-            *bucket = joined_bucket(h, i, 2);
-        fine = bucket && *bucket >= 0 && add_bucket(list, (uint32_t)*bucket);
-    }
-    for (int n = 3; n <= h->most; n++)
-        for (int64_t i = 0; fine && i + n <= words; i++) {
-            int64_t bucket = joined_bucket(h, i, n);
-            fine = bucket >= 0 && add_bucket(list, (uint32_t)bucket);
+    if (!make_room(list, words, h->most))
+        return false;
+    uint32_t *out = list->items + list->count;
+    for (int64_t i = 0; i < words; i++)
+        *out++ = h->word_buckets[h->numbers[i]];
+    for (int n = 2; n <= h->most; n++)
+        for (int64_t i = 0; i + n <= words; i++) {
+            if (n == 2 && i + AHEAD + 1 < words)
+                prefetch_pair(&h->pairs, h->numbers + i + AHEAD);
+            int64_t bucket = n == 2 ? pair_bucket(h, i) : joined_bucket(h, i, n);
+            if (bucket < 0)
+                return false;
+            *out++ = (uint32_t)bucket;
         }
-    return fine;
+    list->count = out - list->items;
+    return true;
 }
 
 /* Forgets what was met when it has grown too much. */
 static void limit_memory(struct ngram_hasher *h)
 {
-    if (h->words.count < WORDS_MOST && h->pairs.count < PAIRS_MOST)
-        return;
-    table_clear(&h->words);
-    number_table_free(&h->short_words);
-    number_table_free(&h->pairs);
+    if (h->word_count >= WORDS_MOST || h->pairs.count >= PAIRS_MOST)
+        forget(h);
 }
 
 enum status ngram_hash(struct ngram_hasher *h, const char *text, size_t length,
@@ -285,30 +327,22 @@ enum status ngram_hash(struct ngram_hasher *h, const char *text, size_t length,
 {
     *words = 0;
     limit_memory(h);
-    lower_text(text, length, &h->lower);
-    if (h->lower.length + 1 > h->number_capacity) {
-        uint32_t *grown = realloc(h->numbers, (h->lower.length + 1) * sizeof *grown);
+    enum status status = words_cut(&h->text, text, length, error);
+    if (status != STATUS_OK)
+        return status;
+    int64_t count = h->text.count;
+    if (count > h->number_capacity) {
+        uint32_t *grown = realloc(h->numbers, (size_t)count * 2 * sizeof *grown);
         if (!grown)
-            return error_no_memory(error, h->lower.length * sizeof *grown);
+            return error_no_memory(error, (size_t)count * 2 * sizeof *grown);
         h->numbers = grown;
-        h->number_capacity = h->lower.length + 1;
+        h->number_capacity = count * 2;
     }
-    enum status status = buffer_check(&h->lower, error);
-    const char *lower = h->lower.data;
-    for (size_t at = 0; status == STATUS_OK && at < h->lower.length;) {
-        size_t width, begin = at;
-        enum word_class class = class_at(lower + at, h->lower.length - at, &width);
-        at += width;
-        if (class == WORD_SPACE)
-            continue;
-        while (at < h->lower.length && class_at(lower + at, h->lower.length - at, &width) == class)
-            at += width;
-        uint32_t number = word_number(h, begin, at - begin);
-        if (number == UINT32_MAX)
-            return error_no_memory(error, at - begin);
-        h->numbers[(*words)++] = number;
-    }
-    if (status == STATUS_OK && !add_ngrams(h, *words, list))
-        status = error_no_memory(error, (size_t)list->count * sizeof *list->items);
-    return status;
+    bool fine = true;
+    for (int64_t i = 0; fine && i < count; i += AHEAD)
+        fine = number_words(h, i, count - i < AHEAD ? count - i : AHEAD);
+    if (!fine || !add_ngrams(h, count, list))
+        return error_no_memory(error, (size_t)count * sizeof *list->items);
+    *words = count;
+    return STATUS_OK;
 }

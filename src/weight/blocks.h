@@ -7,13 +7,21 @@
 #include <stdbool.h>
 #include <string.h>
 
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
 #include "base/half.h"
 
 static inline float block_half(const unsigned char *at)
 {
     uint16_t half;
     memcpy(&half, at, sizeof half);
+#ifdef __F16C__
+    return _cvtsh_ss(half);
+#else
     return half_to_float(half);
+#endif
 }
 
 static inline void block_put_half(unsigned char *at, float value)

@@ -1,7 +1,9 @@
-/* What an adapter of low rank adds to a linear layer; see weight/ops.h. It works upon the layer's
- * output in place, behind the product with the frozen weight, which therefore knows nothing of it:
- * a 4-bit matrix is tuned by the same few lines as any other. */
-#include "weight/ops.h"
+/* What an adapter of low rank adds to a linear layer; see weight/ops.h. The op works upon the
+ * layer's output in place, behind the product with the frozen weight, which knows nothing of it: it
+ * serves all cases, such as dropout of its input, several adapters, and generation. A single
+ * adapter that shares the layer's input is computed along with the layer's products instead
+ * (op_linear.c). */
+#include "weight/adapter.h"
 
 struct adapter_node {
     struct tape_node node;
@@ -12,15 +14,14 @@ struct adapter_node {
 
 /* c (m, n) = a b, added to c when `add`. */
 static void product(struct compute *compute, int64_t m, int64_t n, int64_t k, const float *a,
-                    bool a_transposed, struct gemm_matrix b, float *c, bool add)
+                    struct gemm_matrix b, float *c, bool add)
 {
     gemm(compute, &(struct gemm_call){
                       .m = m,
                       .n = n,
                       .k = k,
                       .a = a,
-                      .a_stride = a_transposed ? m : k,
-                      .a_transposed = a_transposed,
+                      .a_stride = k,
                       .b = b,
                       .c = c,
                       .c_stride = n,
@@ -29,33 +30,82 @@ static void product(struct compute *compute, int64_t m, int64_t n, int64_t k, co
                   });
 }
 
+struct gemm_low_rank adapter_forward(const struct adapter *adapter, float *inner)
+{
+    return (struct gemm_low_rank){.rank = adapter->a->rows,
+                                  .first = weight_matrix(adapter->a, true),
+                                  .second = weight_matrix(adapter->b, true),
+                                  .scale = adapter->scale,
+                                  .inner = inner};
+}
+
+struct gemm_low_rank adapter_backward(const struct adapter *adapter, float *inner)
+{
+    return (struct gemm_low_rank){.rank = adapter->a->rows,
+                                  .first = weight_matrix(adapter->b, false),
+                                  .second = weight_matrix(adapter->a, false),
+                                  .scale = adapter->scale,
+                                  .inner = inner};
+}
+
+/* dB (+)= dy' h, made as (h' dy)'. */
+static void outer_back(struct tape *tape, const struct adapter *adapter, int64_t rows,
+                       const float *dy, const float *inner)
+{
+    bool add;
+    int64_t outputs = adapter->b->rows, rank = adapter->b->columns;
+    size_t bytes = (size_t)(outputs * rank) * sizeof(float);
+    float *gradient = tape_gradient(tape, &adapter->b->tensor, &add);
+    float *turned = gradient ? tape_take(tape, bytes) : NULL;
+    if (!turned)
+        return;
+    gemm_narrow(tape->compute, rank, outputs, rows, inner, dy, turned, NULL);
+    for (int64_t j = 0; j < outputs; j++)
+        for (int64_t i = 0; i < rank; i++)
+            gradient[j * rank + i] =
+                turned[i * outputs + j] + (add ? gradient[j * rank + i] : 0.0f);
+    tape_give(tape, turned, bytes);
+}
+
+void adapter_weights_back(struct tape *tape, const struct adapter *adapter, int64_t rows,
+                          const float *x, const float *dy, const float *inner,
+                          const float *inner_gradient)
+{
+    bool add;
+    outer_back(tape, adapter, rows, dy, inner);
+    float *gradient = tape_gradient(tape, &adapter->a->tensor, &add);
+    if (gradient)
+        gemm_narrow(tape->compute, adapter->a->rows, adapter->a->columns, rows, inner_gradient, x,
+                    gradient, add ? gradient : NULL);
+}
+
+void adapter_inner_gradient(struct compute *compute, const struct adapter *adapter, int64_t rows,
+                            const float *dy, float *inner_gradient)
+{
+    int64_t rank = adapter->a->rows;
+    product(compute, rows, rank, adapter->b->rows, dy, weight_matrix(adapter->b, false),
+            inner_gradient, false);
+    compute->kernels->scale(rows * rank, adapter->scale, inner_gradient, inner_gradient);
+}
+
 /* dB (+)= dy' h, dh = scale dy B, dA (+)= dh' x, dx (+)= dh A, where h = scale x A'. */
 static void adapter_back(struct tape *tape, struct tape_node *node)
 {
     struct adapter_node *n = (struct adapter_node *)node;
     struct compute *compute = tape->compute;
-    struct weight *a = n->adapter->a, *b = n->adapter->b;
+    const struct weight *a = n->adapter->a;
     int64_t rows = tensor_rows(n->x), rank = a->rows;
     const float *dy = node->output->gradient;
     size_t bytes = (size_t)(rows * rank) * sizeof(float);
-    float *inner = tape_take(tape, bytes), *gradient;
+    float *inner = tape_take(tape, bytes);
     bool add;
     if (!inner)
         return;
-    gradient = tape_gradient(tape, &b->tensor, &add);
+    adapter_inner_gradient(compute, n->adapter, rows, dy, inner);
+    adapter_weights_back(tape, n->adapter, rows, n->x->data, dy, n->inner, inner);
+    float *gradient = tape_gradient(tape, n->x, &add);
     if (gradient)
-        product(compute, b->rows, rank, rows, dy, true, gemm_matrix_f32(n->inner, rank, false),
-                gradient, add);
-    product(compute, rows, rank, b->rows, dy, false, weight_matrix(b, false), inner, false);
-    compute->kernels->scale(rows * rank, n->adapter->scale, inner, inner);
-    gradient = tape_gradient(tape, &a->tensor, &add);
-    if (gradient)
-        product(compute, rank, a->columns, rows, inner, true,
-                gemm_matrix_f32(n->x->data, a->columns, false), gradient, add);
-    gradient = tape_gradient(tape, n->x, &add);
-    if (gradient)
-        product(compute, rows, a->columns, rank, inner, false, weight_matrix(a, false), gradient,
-                add);
+        product(compute, rows, a->columns, rank, inner, weight_matrix(a, false), gradient, add);
     tape_give(tape, inner, bytes);
     tape_hand_over(tape, node->output, n->y);
 }
@@ -103,8 +153,8 @@ struct tensor *op_adapter(struct tape *tape, struct tensor *x, struct tensor *y,
     if (tape->stepping)
         linear_step(tape, inner, rows, adapter->b, NULL, y->data, y->data);
     else
-        product(tape->compute, rows, adapter->b->rows, rank, inner, false,
-                weight_matrix(adapter->b, true), y->data, true);
+        product(tape->compute, rows, adapter->b->rows, rank, inner, weight_matrix(adapter->b, true),
+                y->data, true);
     const struct tensor *const inputs[] = {x, y, &adapter->a->tensor, &adapter->b->tensor};
     if (tape_carries(tape, inputs, 4) && !adapter_tangent(tape, x, out, adapter, inner))
         return NULL;

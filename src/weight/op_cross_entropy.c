@@ -7,6 +7,7 @@
 #include "weight/ops.h"
 
 #define SLOPE_VALUES 1024
+#define SUM_VALUES 256 /* exponentials that are summed up before the whole, as in log_sum_exp */
 
 struct chunk_job {
     const struct compute *compute;
@@ -41,6 +42,22 @@ static void loss_slopes(const struct chunk_job *job, float log_sum, int32_t id, 
         kernels->scale(job->vocabulary, job->head->scale, logits, logits);
 }
 
+/* The usual case: the exponentials of the loss become the gradient, times `factor`. Returns the
+ * logarithm of their sum. */
+static float loss_and_gradient(const struct chunk_job *job, int32_t id, float factor, float *logits)
+{
+    const struct row_kernels *kernels = job->compute->kernels;
+    float most = kernels->maximum(job->vocabulary, logits), total = 0;
+    for (int64_t at = 0; at < job->vocabulary; at += SUM_VALUES) {
+        int64_t left = job->vocabulary - at, count = left < SUM_VALUES ? left : SUM_VALUES;
+        total += kernels->exp_sum(count, logits + at, 1.0f, most, logits + at);
+    }
+    factor *= job->head->scale;
+    kernels->scale(job->vocabulary, factor / total, logits, logits);
+    logits[id] -= factor;
+    return most + logf(total);
+}
+
 static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
@@ -53,12 +70,15 @@ static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
         job->slopes[i] = 0;
         logit_finish(job->compute, job->head, logits);
         int32_t id = job->target->ids[row];
-        float log_sum = kernels->log_sum_exp(job->vocabulary, logits);
-        float loss = log_sum - logits[id];
+        float factor = (float)(job->target->scale * (double)weight), picked = logits[id];
+        bool plain = job->gradient && !job->tangents && job->head->softcap == 0;
+        float log_sum = plain ? loss_and_gradient(job, id, factor, logits)
+                              : kernels->log_sum_exp(job->vocabulary, logits);
+        float loss = log_sum - picked;
         job->losses[i] = (double)weight * (double)loss;
         if (job->target->losses)
             job->target->losses[row] = loss;
-        if (!job->gradient && !job->tangents)
+        if (plain || (!job->gradient && !job->tangents))
             continue;
         loss_slopes(job, log_sum, id, logits);
         if (job->tangents)
@@ -66,8 +86,7 @@ static void chunk_rows(void *context, int64_t begin, int64_t end, int thread)
                 (double)weight *
                 (double)kernels->dot(job->vocabulary, logits, job->tangents + i * job->vocabulary);
         if (job->gradient)
-            kernels->scale(job->vocabulary, (float)(job->target->scale * (double)weight), logits,
-                           logits);
+            kernels->scale(job->vocabulary, factor, logits, logits);
     }
 }
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "tensor/ops.h"
-#include "weight/ops.h"
+#include "weight/adapter.h"
 
 #define COLUMN_PIECE 64 /* columns whose sums one piece of work makes */
 
@@ -10,6 +10,8 @@ struct linear_node {
     struct tape_node node;
     struct tensor *x, *residual;
     struct linear layer;
+    const struct adapter *adapter; /* computed along; NULL: none */
+    float *inner;                  /* of that */
 };
 
 struct column_job {
@@ -39,12 +41,18 @@ static void bias_back(struct tape *tape, struct tensor *bias, const float *dy, i
     thread_pool_for(tape->compute->pool, job.columns, COLUMN_PIECE, sum_columns, &job);
 }
 
-/* dx (+)= dy W. */
-static void input_back(struct tape *tape, const struct linear_node *n, const float *dy)
+/* dx (+)= dy W, plus the share of an adapter, whose inner gradient is written to `inner`. */
+static void input_back(struct tape *tape, const struct linear_node *n, const float *dy,
+                       float *inner)
 {
     bool add;
     float *gradient = tape_gradient(tape, n->x, &add);
     const struct weight *weight = n->layer.weight;
+    struct gemm_low_rank change = {0};
+    if (inner)
+        change = adapter_backward(n->adapter, inner);
+    if (!gradient && inner)
+        adapter_inner_gradient(tape->compute, n->adapter, tensor_rows(n->x), dy, inner);
     if (gradient)
         gemm(tape->compute, &(struct gemm_call){
                                 .m = tensor_rows(n->x),
@@ -57,6 +65,7 @@ static void input_back(struct tape *tape, const struct linear_node *n, const flo
                                 .c_stride = weight->columns,
                                 .add = add ? gradient : NULL,
                                 .add_stride = weight->columns,
+                                .change = inner ? &change : NULL,
                             });
 }
 
@@ -88,14 +97,20 @@ static void linear_back(struct tape *tape, struct tape_node *node)
     const float *dy = node->output->gradient;
     bias_back(tape, n->layer.bias, dy, tensor_rows(n->x));
     weight_back(tape, n, dy);
-    input_back(tape, n, dy);
+    size_t bytes =
+        n->adapter ? (size_t)(tensor_rows(n->x) * n->adapter->a->rows) * sizeof(float) : 0;
+    float *inner = n->adapter ? tape_take(tape, bytes) : NULL;
+    input_back(tape, n, dy, inner);
+    if (inner)
+        adapter_weights_back(tape, n->adapter, tensor_rows(n->x), n->x->data, dy, n->inner, inner);
+    tape_give(tape, inner, bytes);
     tape_hand_over(tape, node->output, n->residual);
 }
 
-/* out = rows W' + add + bias. */
-static void multiply_by(struct compute *compute, enum gemm_route route, const float *rows,
-                        int64_t count, const struct weight *weight, const float *bias,
-                        const float *add, float *out)
+/* out = rows W' + add + bias, plus a change of low rank or NULL. */
+static void multiply_with(struct compute *compute, enum gemm_route route, const float *rows,
+                          int64_t count, const struct weight *weight, const float *bias,
+                          const float *add, const struct gemm_low_rank *change, float *out)
 {
     if (count == 0)
         return;
@@ -112,7 +127,15 @@ static void multiply_by(struct compute *compute, enum gemm_route route, const fl
                       .add_stride = weight->rows,
                       .bias = bias,
                       .route = route,
+                      .change = change,
                   });
+}
+
+static void multiply_by(struct compute *compute, enum gemm_route route, const float *rows,
+                        int64_t count, const struct weight *weight, const float *bias,
+                        const float *add, float *out)
+{
+    multiply_with(compute, route, rows, count, weight, bias, add, NULL, out);
 }
 
 static void multiply(struct compute *compute, const float *rows, int64_t count,
@@ -150,6 +173,16 @@ void linear_tangent(struct compute *compute, const float *x, const float *x_tang
                                    out + r * layer->weight->rows);
 }
 
+/* The layer's adapter, when it is the only one and sees just what the layer sees: then it is
+ * computed along. */
+static const struct adapter *shared_adapter(const struct tape *tape, const struct linear *layer)
+{
+    const struct adapter *adapter = layer->adapter;
+    bool plain = !tape->stepping && !tape->forward_mode && adapter && !adapter->next &&
+                 adapter->a->rows <= GEMM_RANK_MOST;
+    return plain && !(tape->training && adapter->dropout > 0) ? adapter : NULL;
+}
+
 static struct tensor *apply_adapters(struct tape *tape, struct tensor *x, struct tensor *y,
                                      const struct linear *layer)
 {
@@ -171,23 +204,40 @@ struct tensor *op_linear(struct tape *tape, struct tensor *x, const struct linea
         return NULL;
     const float *bias = layer->bias ? layer->bias->data : NULL;
     const float *add = residual ? residual->data : NULL;
+    const struct adapter *shared = shared_adapter(tape, layer);
+    int64_t rows = tensor_rows(x);
+    float *inner =
+        shared ? tape_alloc(tape, (size_t)(rows * shared->a->rows) * sizeof *inner) : NULL;
+    if (shared && !inner)
+        return NULL;
+    struct gemm_low_rank change = {0};
+    if (shared)
+        change = adapter_forward(shared, inner);
     if (tape->stepping)
-        linear_step(tape, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
+        linear_step(tape, x->data, rows, layer->weight, bias, add, y->data);
     else
-        multiply(tape->compute, x->data, tensor_rows(x), layer->weight, bias, add, y->data);
-    const struct tensor *const inputs[] = {x, &layer->weight->tensor, layer->bias, residual};
+        multiply_with(tape->compute, GEMM_ANY, x->data, rows, layer->weight, bias, add,
+                      shared ? &change : NULL, y->data);
+    const struct tensor *const inputs[] = {x,
+                                           &layer->weight->tensor,
+                                           layer->bias,
+                                           residual,
+                                           shared ? &shared->a->tensor : NULL,
+                                           shared ? &shared->b->tensor : NULL};
     if (tape_carries(tape, inputs, 4) && tape_tangent(tape, y))
         linear_tangent(tape->compute, x->data, x->tangent, tensor_rows(x), layer,
                        residual ? residual->tangent : NULL, y->tangent);
-    if (tape_records(tape, inputs, 4)) {
+    if (tape_records(tape, inputs, 6)) {
         struct linear_node *n = tape_push(tape, sizeof *n, y, linear_back);
         if (!n)
             return NULL;
         n->x = x;
         n->residual = residual;
         n->layer = *layer;
+        n->adapter = shared;
+        n->inner = inner;
     }
-    return apply_adapters(tape, x, y, layer);
+    return shared ? y : apply_adapters(tape, x, y, layer);
 }
 
 /* The single tokens of a step, by all layers together; the rest one by one. */

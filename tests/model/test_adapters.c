@@ -16,6 +16,7 @@ struct shape {
     int64_t rows, columns, outputs, rank;
     struct weight weight; /* frozen */
     const float *values;  /* the same, unpacked */
+    int adapters;         /* into which the change is cut: one is computed along with the layer */
 };
 
 static void adapter_reference(const void *argument, const double *const *in, double *out)
@@ -59,10 +60,12 @@ static struct tensor *adapter_build(struct tape *tape, const void *argument,
                                     struct tensor *const *in)
 {
     const struct shape *s = argument;
-    struct adapter *adapter = tape_alloc(tape, sizeof *adapter);
-    *adapter = (struct adapter){.a = trained(tape, in[1], s->rank, s->columns),
-                                .b = trained(tape, in[2], s->outputs, s->rank),
-                                .scale = 0.75f};
+    struct adapter *adapter = tape_alloc(tape, 2 * sizeof *adapter);
+    adapter[0] = (struct adapter){.a = trained(tape, in[1], s->rank, s->columns),
+                                  .b = trained(tape, in[2], s->outputs, s->rank),
+                                  .scale = 0.75f / (float)s->adapters};
+    adapter[1] = adapter[0];
+    adapter[0].next = s->adapters > 1 ? &adapter[1] : NULL;
     struct weight *weight = tape_alloc(tape, sizeof *weight);
     *weight = s->weight;
     struct linear layer = {.weight = weight, .adapter = adapter};
@@ -76,9 +79,12 @@ static void test_op(struct compute *compute)
                                                    &weight_q8_0};
     const int64_t sizes[][3] = {{1, 1, 1}, {3, 7, 2}, {15, 31, 8}, {40, 70, 5}};
     for (int f = 0; f < 4; f++)
-        for (int i = 0; i < 4; i++) {
-            struct shape s = {
-                .rows = sizes[i][0], .columns = 64, .outputs = sizes[i][1], .rank = sizes[i][2]};
+        for (int i = 0; i < 8; i++) {
+            struct shape s = {.rows = sizes[i / 2][0],
+                              .columns = 64,
+                              .outputs = sizes[i / 2][1],
+                              .rank = sizes[i / 2][2],
+                              .adapters = 1 + i % 2};
             float *values = check_normal(77, s.outputs * s.columns, 0.5);
             unsigned char *packed = malloc((size_t)(s.outputs * s.columns) * 4);
             formats[f]->pack(values, s.outputs * s.columns, packed);
@@ -105,6 +111,71 @@ static void op_matches_the_reference_over_frozen_weights(void **state)
 {
     (void)state;
     check_levels(test_op);
+}
+
+enum { FROZEN_ROWS = 37, FROZEN_COLUMNS = 64, FROZEN_OUTPUTS = 45, FROZEN_RANK = 4 };
+
+/* Gradients of A and B, behind one another, where the layer's input wants one or does not. */
+static void factor_gradients(struct compute *compute, bool input_trains, float *gradients)
+{
+    float *x = check_normal(1, FROZEN_ROWS * FROZEN_COLUMNS, 1);
+    float *w = check_normal(2, FROZEN_OUTPUTS * FROZEN_COLUMNS, 1);
+    float *a = check_normal(3, FROZEN_RANK * FROZEN_COLUMNS, 1);
+    float *b = check_normal(4, FROZEN_OUTPUTS * FROZEN_RANK, 1);
+    struct weight weight = weight_over_f32(w, FROZEN_OUTPUTS, FROZEN_COLUMNS);
+    struct weight first = weight_over_f32(a, FROZEN_RANK, FROZEN_COLUMNS);
+    struct weight second = weight_over_f32(b, FROZEN_OUTPUTS, FROZEN_RANK);
+    memset(gradients, 0, (FROZEN_RANK * (FROZEN_COLUMNS + FROZEN_OUTPUTS)) * sizeof *gradients);
+    first.tensor.trains = first.tensor.parameter = true;
+    second.tensor.trains = second.tensor.parameter = true;
+    first.tensor.gradient = gradients;
+    second.tensor.gradient = gradients + FROZEN_RANK * FROZEN_COLUMNS;
+    struct tensor input = {.rank = 2, .shape = {FROZEN_ROWS, FROZEN_COLUMNS}, .data = x};
+    input.trains = input_trains;
+    struct adapter adapter = {.a = &first, .b = &second, .scale = 2};
+    struct linear layer = {.weight = &weight, .adapter = &adapter};
+    int32_t ids[FROZEN_ROWS];
+    for (int i = 0; i < FROZEN_ROWS; i++)
+        ids[i] = i;
+    struct loss_target target = {.ids = ids, .scale = 1};
+    float *identity = calloc(FROZEN_OUTPUTS * FROZEN_OUTPUTS, sizeof *identity);
+    for (int i = 0; i < FROZEN_OUTPUTS; i++)
+        identity[i * FROZEN_OUTPUTS + i] = 0.1f;
+    struct weight table = weight_over_f32(identity, FROZEN_OUTPUTS, FROZEN_OUTPUTS);
+    struct logit_head head = {.linear.weight = &table, .scale = 1};
+    struct tape tape;
+    tape_init(&tape, compute);
+    tape.recording = true;
+    struct tensor *y = op_linear(&tape, &input, &layer, NULL);
+    tape_backward(&tape, op_cross_entropy(&tape, y, &head, &target));
+    assert_int_equal(tape_check(&tape, NULL), STATUS_OK);
+    tape_free(&tape);
+    free(identity);
+    free(x);
+    free(w);
+    free(a);
+    free(b);
+}
+
+static void test_frozen_input(struct compute *compute)
+{
+    enum { COUNT = FROZEN_RANK * (FROZEN_COLUMNS + FROZEN_OUTPUTS) };
+    float with[COUNT], without[COUNT];
+    double want[COUNT], size = 0;
+    factor_gradients(compute, true, with);
+    factor_gradients(compute, false, without);
+    for (int i = 0; i < COUNT; i++) {
+        want[i] = (double)with[i];
+        size += fabs(want[i]);
+    }
+    assert_true(size > 1);
+    check_close("gradients below a frozen input", without, want, COUNT, 1e-5, 1e-3);
+}
+
+static void factors_train_where_the_input_does_not(void **state)
+{
+    (void)state;
+    check_levels(test_frozen_input);
 }
 
 /* The decoder. */
@@ -282,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(op_matches_the_reference_over_frozen_weights),
+        cmocka_unit_test(factors_train_where_the_input_does_not),
         cmocka_unit_test(checkpoints_change_memory_but_no_bit),
         cmocka_unit_test(fresh_adapters_change_nothing_and_merged_ones_what_they_did),
         cmocka_unit_test(strengths_of_several_sets_add_up),

@@ -145,12 +145,149 @@ static void stored_formats_multiply_like_their_values(void **state)
     check_levels(test_storage);
 }
 
+/* Sum over K of A times a matrix stored as (K, N) or, transposed, as (N, K), operands rounded. */
+static double dot_stored(const struct compute *compute, const float *a, const float *b, int64_t k,
+                         int64_t n, int64_t column, bool transposed)
+{
+    double sum = 0;
+    for (int64_t l = 0; l < k; l++)
+        sum += (double)rounded(compute, a[l]) *
+               (double)rounded(compute, b[transposed ? column * k + l : l * n + column]);
+    return sum;
+}
+
+/* C = A B + add + bias + scale (A first) second: the inner values against sums in double, the
+ * result against sums with the inner values that were found. */
+static void run_change(struct compute *compute, const int64_t *sizes, bool transposed, float *c,
+                       float *inner)
+{
+    const int64_t m = sizes[0], n = sizes[1], k = sizes[2], rank = sizes[3];
+    float *a = check_normal(1, m * k, 1), *b = check_normal(2, n * k, 1);
+    float *add = check_normal(3, m * n, 1), *bias = check_normal(4, n, 1);
+    float *first = check_normal(5, k * rank, 1), *second = check_normal(6, rank * n, 1);
+    struct gemm_low_rank change = {
+        .rank = rank,
+        .first = gemm_matrix_f32(first, transposed ? k : rank, transposed),
+        .second = gemm_matrix_f32(second, transposed ? rank : n, transposed),
+        .scale = 0.25f,
+        .inner = inner};
+    gemm(compute, &(struct gemm_call){.m = m,
+                                      .n = n,
+                                      .k = k,
+                                      .a = a,
+                                      .a_stride = k,
+                                      .b = gemm_matrix_f32(b, transposed ? k : n, transposed),
+                                      .c = c,
+                                      .c_stride = n,
+                                      .add = add,
+                                      .add_stride = n,
+                                      .bias = bias,
+                                      .change = &change});
+    double *want = malloc((size_t)(m * (n + rank)) * sizeof *want), *inner_want = want + m * n;
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < rank; j++)
+            inner_want[i * rank + j] =
+                0.25 * dot_stored(compute, a + i * k, first, k, rank, j, transposed);
+        for (int64_t j = 0; j < n; j++)
+            want[i * n + j] = (double)add[i * n + j] + (double)bias[j] +
+                              dot_stored(compute, a + i * k, b, k, n, j, transposed) +
+                              dot_stored(compute, inner + i * rank, second, rank, n, j, transposed);
+    }
+    check_close("inner values", inner, inner_want, m * rank, 2e-6 * sqrt((double)k + 10), 1);
+    check_close("changed product", c, want, m * n, 2e-6 * sqrt((double)k + 10), 1);
+    free(a);
+    free(b);
+    free(add);
+    free(bias);
+    free(first);
+    free(second);
+    free(want);
+}
+
+static void test_changes(struct compute *compute)
+{
+    /* m, n, k, rank: around tiles, slabs of K, blocks of columns, and the largest rank. */
+    const int64_t sizes[][4] = {{1, 1, 1, 1},      {3, 40, 7, 2},       {5, 31, 2, 3},
+                                {15, 33, 17, 8},   {29, 65, 513, 5},    {43, 70, 1030, 16},
+                                {31, 2100, 40, 8}, {9, 2080, 1100, 33}, {20, 48, 900, 64},
+                                {20, 48, 70, 65}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int form = 0; form < 4; form++) {
+            float *c = malloc((size_t)(sizes[i][0] * sizes[i][1]) * sizeof *c);
+            float *inner = malloc((size_t)(sizes[i][0] * sizes[i][3]) * sizeof *inner);
+            compute->precision = form & 2 ? MATMUL_BF16 : MATMUL_F32;
+            run_change(compute, sizes[i], form & 1, c, inner);
+            free(c);
+            free(inner);
+        }
+}
+
+static void changes_of_low_rank_come_along(void **state)
+{
+    (void)state;
+    check_levels(test_changes);
+}
+
+static void threads_change_no_bit_of_changes(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = {333, 2100, 1200, 8};
+    size_t count = (size_t)(sizes[0] * (sizes[1] + sizes[3]));
+    float *c[3];
+    for (int i = 0; i < 3; i++) {
+        struct compute compute;
+        assert_int_equal(compute_create(1 + 2 * i, MATMUL_BF16, &compute, NULL), STATUS_OK);
+        c[i] = malloc(count * sizeof(float));
+        run_change(&compute, sizes, true, c[i], c[i] + sizes[0] * sizes[1]);
+        compute_free(&compute);
+    }
+    for (int i = 1; i < 3; i++)
+        assert_memory_equal(c[0], c[i], count * sizeof(float));
+    for (int i = 0; i < 3; i++)
+        free(c[i]);
+}
+
+static void test_narrow(struct compute *compute)
+{
+    const int64_t sizes[][3] = {
+        {1, 1, 1}, {8, 576, 512}, {5, 33, 7}, {16, 70, 1100}, {17, 130, 64}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int adds = 0; adds < 2; adds++) {
+            int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+            float *a = check_normal(1, m * k, 1), *b = check_normal(2, n * k, 1);
+            float *c = check_normal(3, m * n, 1);
+            double *want = malloc((size_t)(m * n) * sizeof *want);
+            for (int64_t r = 0; r < m; r++)
+                for (int64_t j = 0; j < n; j++) {
+                    want[r * n + j] = adds ? (double)c[r * n + j] : 0;
+                    for (int64_t l = 0; l < k; l++)
+                        want[r * n + j] += (double)a[l * m + r] * (double)b[l * n + j];
+                }
+            compute->precision = adds ? MATMUL_BF16 : MATMUL_F32; /* no matter */
+            gemm_narrow(compute, m, n, k, a, b, c, adds ? c : NULL);
+            check_close("narrow product", c, want, m * n, 2e-6 * sqrt((double)k + 10), 1);
+            free(a);
+            free(b);
+            free(c);
+            free(want);
+        }
+}
+
+static void narrow_products_match_sums_in_double(void **state)
+{
+    (void)state;
+    check_levels(test_narrow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_match_sums_in_double),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(stored_formats_multiply_like_their_values),
+        cmocka_unit_test(changes_of_low_rank_come_along),
+        cmocka_unit_test(threads_change_no_bit_of_changes),
+        cmocka_unit_test(narrow_products_match_sums_in_double),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

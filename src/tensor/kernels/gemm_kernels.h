@@ -19,8 +19,10 @@
 #define GEMM_COLUMNS_MOST 32
 
 struct gemm_tile {
-    const void *a;     /* first unit: rows GEMM_STRIDE apart, or units along K when transposed */
-    const void *b;     /* panel */
+    const void *a;     /* first unit: rows GEMM_STRIDE apart, or, transposed, one apart */
+    const void *b;     /* first unit: rows of `columns` units */
+    int64_t a_step;    /* transposed: from one unit of K to the next */
+    int64_t b_step;    /* likewise; the tile's full width in a panel */
     int64_t units;     /* along K */
     int rows, columns; /* valid part of the tile */
     float *c;          /* C's upper left value */

@@ -57,8 +57,9 @@ static inline __attribute__((always_inline)) void store_tile(const struct gemm_t
     }
 }
 
-static inline __attribute__((always_inline)) void tile_rows(const struct gemm_tile *tile, int rows,
-                                                            int64_t row_step, int64_t unit_step)
+/* `half`: the tile has no columns in its second register. */
+static inline __attribute__((always_inline)) void
+tile_rows(const struct gemm_tile *tile, int rows, int64_t row_step, int64_t unit_step, bool half)
 {
     lanes_f32 sums[ROWS][2] = {0};
     const float *a = tile->a, *b = tile->b;
@@ -67,20 +68,23 @@ static inline __attribute__((always_inline)) void tile_rows(const struct gemm_ti
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             MULTIPLY(sums[i][0], a + i * row_step, low);
-            MULTIPLY(sums[i][1], a + i * row_step, high);
+            if (!half)
+                MULTIPLY(sums[i][1], a + i * row_step, high);
         }
         a += unit_step;
-        b += COLUMNS;
+        b += tile->b_step;
     }
     store_tile(tile, rows, sums);
 }
 
 #define TILE_CASE(n)                                                                               \
     case n:                                                                                        \
-        if ((n) <= ROWS && tile->a_transposed)                                                     \
-            tile_rows(tile, n, 1, GEMM_STRIDE);                                                    \
-        else if ((n) <= ROWS)                                                                      \
-            tile_rows(tile, n, GEMM_STRIDE, 1);                                                    \
+        if (tile->a_transposed)                                                                    \
+            tile_rows(tile, n, 1, tile->a_step, false);                                            \
+        else if (tile->columns > LANES)                                                            \
+            tile_rows(tile, n, GEMM_STRIDE, 1, false);                                             \
+        else                                                                                       \
+            tile_rows(tile, n, GEMM_STRIDE, 1, true);                                              \
         break;
 
 static void multiply(const struct gemm_tile *tile)

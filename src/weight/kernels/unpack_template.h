@@ -12,13 +12,36 @@
 #define UNPACK(format)                                                                             \
     void JOIN(unpack_, format, SUFFIX)(const void *blocks, int64_t count, float *restrict values)
 
+/* Sixteen codes, put down as scale * code + least. Written out for the wide levels: of such short
+ * loops the compiler makes code for registers of 16 bytes. A least of -0 leaves every product. */
+typedef int8_t codes_i8 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t codes_u8 __attribute__((vector_size(16), aligned(1), may_alias));
+
+static inline void put_codes(codes_i8 codes, float scale, float least, float *restrict values)
+{
+#if defined(__AVX512F__)
+    __m512 wide = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)codes));
+    _mm512_storeu_ps(values, wide * scale + least);
+#elif defined(__AVX2__)
+    __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32((__m128i)codes));
+    __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128((__m128i)codes, 8)));
+    _mm256_storeu_ps(values, low * scale + least);
+    _mm256_storeu_ps(values + 8, high * scale + least);
+#else
+    int8_t each[16];
+    memcpy(each, &codes, sizeof each);
+    for (int i = 0; i < 16; i++)
+        values[i] = scale * (float)each[i] + least;
+#endif
+}
+
 UNPACK(q8_0)
 {
     const unsigned char *in = blocks;
     for (int64_t b = 0; b < count / 32; b++, values += 32, in += 34) {
         float scale = block_half(in);
-        for (int i = 0; i < 32; i++)
-            values[i] = scale * (float)(int8_t)in[2 + i];
+        for (int i = 0; i < 32; i += 16)
+            put_codes(*(const codes_i8 *)(in + 2 + i), scale, -0.0f, values + i);
     }
 }
 
@@ -27,10 +50,9 @@ UNPACK(q4_0)
     const unsigned char *in = blocks;
     for (int64_t b = 0; b < count / 32; b++, values += 32, in += 18) {
         float scale = block_half(in);
-        for (int i = 0; i < 16; i++) {
-            values[i] = scale * (float)((in[2 + i] & 15) - 8);
-            values[i + 16] = scale * (float)((in[2 + i] >> 4) - 8);
-        }
+        codes_u8 codes = *(const codes_u8 *)(in + 2);
+        put_codes((codes_i8)(codes & 15) - 8, scale, -0.0f, values);
+        put_codes((codes_i8)(codes >> 4) - 8, scale, -0.0f, values + 16);
     }
 }
 
@@ -39,10 +61,9 @@ UNPACK(q4_1)
     const unsigned char *in = blocks;
     for (int64_t b = 0; b < count / 32; b++, values += 32, in += 20) {
         float scale = block_half(in), minimum = block_half(in + 2);
-        for (int i = 0; i < 16; i++) {
-            values[i] = scale * (float)(in[4 + i] & 15) + minimum;
-            values[i + 16] = scale * (float)(in[4 + i] >> 4) + minimum;
-        }
+        codes_u8 codes = *(const codes_u8 *)(in + 4);
+        put_codes((codes_i8)(codes & 15), scale, minimum, values);
+        put_codes((codes_i8)(codes >> 4), scale, minimum, values + 16);
     }
 }
 
