@@ -191,7 +191,8 @@ static bool copy_request(struct engine_job *job, const struct engine_request *r)
     struct token_bias *biases =
         arena_calloc(&job->arena, (size_t)r->bias_count + 1, sizeof *biases);
     char **stops = arena_calloc(&job->arena, (size_t)r->stop_count + 1, sizeof *stops);
-    if (!biases || !stops)
+    int32_t *shown = arena_calloc(&job->arena, (size_t)r->shown_count + 1, sizeof *shown);
+    if (!biases || !stops || !shown)
         return false;
     job->request = *r;
     job->request.stop_count = 0;
@@ -205,7 +206,11 @@ static bool copy_request(struct engine_job *job, const struct engine_request *r)
     }
     if (r->bias_count > 0)
         memcpy(biases, r->biases, (size_t)r->bias_count * sizeof *biases);
+    if (r->shown_count > 0)
+        memcpy(shown, r->shown, (size_t)r->shown_count * sizeof *shown);
     job->request.biases = biases;
+    job->request.shown = job->stream.shown = shown;
+    job->stream.shown_count = r->shown_count;
     job->request.stops = (const char *const *)stops;
     job->stream.stops = stops;
     job->stream.stop_count = job->request.stop_count;

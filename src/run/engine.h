@@ -69,7 +69,9 @@ struct engine_request {
     int64_t likely;                /* alternatives told with them, at most ENGINE_LIKELY_MOST */
     bool ignore_end;               /* go on behind the token that ends a text */
     bool specials;                 /* special tokens have text */
-    bool continues;                /* the prompt is the middle of a text: no space is dropped */
+    const int32_t *shown;          /* those that have it all the same */
+    int64_t shown_count;
+    bool continues; /* the prompt is the middle of a text: no space is dropped */
     /* May return false to cancel. May be NULL. */
     bool (*on_token)(void *context, const struct engine_token *token);
     /* Told once, last. May be NULL. */

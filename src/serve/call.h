@@ -36,6 +36,8 @@ struct choice {
     bool ended, opened;
     enum engine_end end;
     int64_t prompt_tokens, shared_tokens, made_tokens;
+    struct tool_reader reader; /* that takes calls of tools out of the text */
+    int64_t calls_told;
     struct buffer text;        /* not told yet: all of it when the answer does not stream */
     int64_t characters;        /* of the text before the next token, for text_offset */
     json_t *log_probabilities; /* of tokens not told yet, in the layout of the route; or NULL */
@@ -131,6 +133,8 @@ void serve_resume(struct call *call);
 
 /* Remembers a token of a choice; false when out of memory. */
 bool answer_token(struct choice *choice, const struct engine_token *token);
+/* Remembers the last text of a choice. */
+void answer_end(struct choice *choice, const char *text, size_t length);
 /* The next piece of an answer that streams, appended to `out` as an event: what is untold of the
  * choice, or its end. */
 void answer_piece(struct choice *choice, bool end, struct buffer *out);

@@ -288,7 +288,8 @@ static void read_chat(struct reader *r)
         q->tools = NULL;
     if (choice && (!chosen || (strcmp(chosen, "auto") != 0 && strcmp(chosen, "none") != 0)))
         serve_refuse(r->refusal, 400, "tool_choice", "unsupported_parameter",
-                     "'tool_choice' may be \"auto\" or \"none\"");
+                     "'tool_choice' may be \"auto\" or \"none\": a call cannot be forced");
+    q->one_call = !flag(r, "parallel_tool_calls", true);
     if (field(r, "response_format") &&
         (!json_is_string(format) || strcmp(json_string_value(format), "text") != 0))
         serve_refuse(r->refusal, 400, "response_format", "unsupported_parameter",
@@ -534,6 +535,8 @@ struct engine_request serve_request_engine(const struct serve_request *q,
         .likely = q->likely,
         .ignore_end = q->ignore_end,
         .continues = q->kind == SERVE_COMPLETION,
+        .shown = q->shown,
+        .shown_count = q->shown_count,
     };
     request.sampling.seed += (uint64_t)choice;
     return request;
@@ -545,6 +548,8 @@ void serve_request_trim(struct serve_request *q)
     if (!kept) /* then all of it stays */
         return;
     json_object_set(kept, "stop", json_object_get(q->body, "stop"));
+    if (q->form != TOOL_FORM_NONE && q->tools)
+        json_object_set(kept, "tools", (json_t *)(uintptr_t)q->tools);
     if (q->echo)
         json_object_set(kept, "prompt", json_object_get(q->body, "prompt"));
     for (int64_t i = 0; i < q->prompt_count && !q->echo; i++)
@@ -553,7 +558,8 @@ void serve_request_trim(struct serve_request *q)
     json_decref(q->body);
     q->body = kept;
     q->messages = NULL;
-    q->tools = q->template = NULL;
+    q->template = NULL;
+    q->tools = json_object_get(kept, "tools");
 }
 
 void serve_request_free(struct serve_request *request)

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "run/engine.h"
+#include "text/tool_calls.h"
 
 enum serve_kind {
     SERVE_COMPLETION,
@@ -49,8 +50,13 @@ struct serve_request {
     json_t *body;       /* texts point into it */
     struct serve_prompt *prompts;
     int64_t prompt_count;
-    json_t *messages;       /* of a chat, its one prompt: contents are texts or null; owned */
-    const json_t *tools;    /* a list, or NULL */
+    json_t *messages;    /* of a chat, its one prompt: contents are texts or null; owned */
+    const json_t *tools; /* a list, or NULL */
+    bool one_call;       /* of the calls of tools in an answer the first is told alone */
+    enum tool_form form; /* of calls; this and what follows is found with the prompt's tokens */
+    bool thinking;       /* the prompt begins a thought */
+    int32_t *shown;      /* special tokens that calls are marked with */
+    int64_t shown_count;
     const json_t *template; /* further variables of the chat template, or NULL */
     struct sampling_options sampling;
     bool seeded;
@@ -73,7 +79,8 @@ bool serve_request_read(enum serve_kind kind, const char *body, size_t length, i
 bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
                         struct serve_request *request, struct serve_refusal *refusal);
 /* Gives up what is not needed once the prompts are tokens: a body may hold much that nobody asked
- * for, and requests may wait in numbers. Only stops, and prompts that are echoed, stay. */
+ * for, and requests may wait in numbers. Only stops, tools that may be called, and prompts that are
+ * echoed, stay. */
 void serve_request_trim(struct serve_request *request);
 void serve_request_free(struct serve_request *request);
 

@@ -220,7 +220,11 @@ bool route_prepare(struct call *call)
         return false;
     }
     for (int64_t i = 0; i < count; i++)
-        call->choices[i] = (struct choice){.call = call, .index = i, .prompt = i / q->n};
+        call->choices[i] = (struct choice){
+            .call = call,
+            .index = i,
+            .prompt = i / q->n,
+            .reader = {.form = q->form, .tools = q->tools, .thinking = q->thinking}};
     call->choice_count = count;
     call->created = (int64_t)time(NULL);
     draw_name(call);

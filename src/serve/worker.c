@@ -42,6 +42,7 @@ void serve_release(struct call *call)
     for (int64_t i = 0; i < call->choice_count; i++) {
         buffer_free(&call->choices[i].text);
         json_decref(call->choices[i].log_probabilities);
+        tool_reader_free(&call->choices[i].reader);
     }
     for (int64_t i = 0; call->prompts && i < call->request.prompt_count; i++)
         tok_ids_free(&call->prompts[i]);
@@ -208,7 +209,7 @@ static void on_end(void *context, const struct engine_result *result)
     choice->prompt_tokens = result->prompt_tokens;
     choice->shared_tokens = result->shared_tokens;
     choice->made_tokens = result->made_tokens;
-    buffer_add(&choice->text, result->text, result->length);
+    answer_end(choice, result->text, result->length);
     if (result->end == ENGINE_FAILED)
         serve_refuse(&call->failure, 500, NULL, NULL, "%s", result->message);
     else if (result->end != ENGINE_CANCELED && call->request.stream)

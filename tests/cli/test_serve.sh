@@ -14,7 +14,8 @@ trap 'kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
 # start OPTIONS...: starts a server at a free port; sets $server and $url.
 start() {
     : >server.txt
-    "$adze" serve -m model --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
+    case $1 in -m) ;; *) set -- -m model "$@" ;; esac
+    "$adze" serve --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
     server=$!
     for i in $(seq 200); do
         port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
@@ -264,14 +265,7 @@ cp -r model talker
 cat >talker/tokenizer_config.json <<'END'
 {"chat_template": "{% for m in messages %}{% if m.role == 'bad' %}{{ raise_exception('no such role') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if tools %}T{{ tools | length }}{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"}
 END
-"$adze" serve -m talker --port 0 --threads 2 --alias talker --precision f32 2>server.txt &
-server=$!
-for i in $(seq 200); do
-    port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
-    [ -n "$port" ] && break
-    sleep 0.1
-done
-url=http://127.0.0.1:$port
+start -m talker --precision f32
 chat='"messages":[{"role":"user","content":[{"type":"text","text":"the cat"}]}],"max_tokens":12,"seed":2'
 ask /v1/chat/completions "{$chat,\"logprobs\":true,\"top_logprobs\":1}"
 [ "$status" = 200 ] || fail "no chat: $(cat answer.txt)"
@@ -287,10 +281,51 @@ head -n 1 stream.txt | grep -qF '"delta":{"role":"assistant","content":""}' || f
 sed -n 's/.*"delta":{"content":"\(.*\)"},"logprobs".*/\1/p' stream.txt | tr -d '\n' >said.txt
 [ "$(cat said.txt)" = "$said" ] || fail "streamed: $(cat said.txt); whole: $said"
 ask /v1/chat/completions "{$chat,\"tools\":[{},{}]}"
+[ "$status" = 200 ] || fail "tools are refused: $(cat answer.txt)"
 grep -q '"prompt_tokens":[0-9]*' answer.txt || fail "no tools: $(cat answer.txt)"
 refused 400 'no such role' /v1/chat/completions '{"messages":[{"role":"bad","content":"a"}]}'
 refused 400 'text only' /v1/chat/completions \
     '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}'
+stop
+
+# a model that calls tools: calls are taken out of the text, and what is no call stays in it
+for i in $(seq 400); do
+    printf 'Rain? Let me see. <tool_call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>;'
+    printf 'Sun? <tool_call>{"name": weather};'
+done >calls.txt
+"$adze" train -d calls.txt --steps 120 --layers 2 --width 64 --heads 2 --context 128 --batch 4 \
+    --vocabulary 300 --threads 2 -o caller -q 2>train.txt || fail "no model: $(cat train.txt)"
+cat >caller/tokenizer_config.json <<'END'
+{"chat_template": "{% for m in messages %}{% if m.role == 'strict' %}{{ '' + m.content }}{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.arguments.city }}</tool_call>{% endfor %}{% endfor %}{% if tools and false %}<tool_call>{% endif %}"}
+END
+start -m caller --precision f32
+chat='"tools":[{}],"temperature":0,"max_tokens":100,"stop":[";"]'
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],$chat}"
+grep -qE '"message":\{"role":"assistant","content":" Let me see.","tool_calls":\[\{"id":"[A-Za-z0-9]{9}","type":"function","function":\{"name":"weather","arguments":"\{\\"city\\": \\"Ulm\\"\}"\}\}\]\},"logprobs":null,"finish_reason":"tool_calls"' \
+    answer.txt || fail "no call: $(cat answer.txt)"
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain? Let me see.\"}],$chat}"
+has '"content":null,"tool_calls":['
+curl -sN "$url/v1/chat/completions" \
+    -d "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],\"stream\":true,$chat}" >stream.txt
+grep -qE '"delta":\{"tool_calls":\[\{"id":"[A-Za-z0-9]{9}","type":"function","function":\{"name":"weather","arguments":"\{\\"city\\": \\"Ulm\\"\}"\},"index":0\}\]\}' \
+    stream.txt || fail "no call in the stream: $(cat stream.txt)"
+has '"delta":{},"logprobs":null,"finish_reason":"tool_calls"' stream.txt
+[ "$(sed -n 's/.*"delta":{"content":"\(.*\)"},"logprobs".*/\1/p' stream.txt | tr -d '\n')" = ' Let me see.' ] ||
+    fail "the text beside the call: $(cat stream.txt)"
+call=' <tool_call>{\"name\": '
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Sun?\"}],$chat}"
+has "\"content\":\"${call}weather}\"},\"logprobs\":null,\"finish_reason\":\"stop\""
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],$chat,\"tool_choice\":\"none\"}"
+has "\"content\":\" Let me see.${call}\\\"weather\\\", "
+refused 400 'cannot be forced' /v1/chat/completions \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],$chat,\"tool_choice\":\"required\"}"
+# arguments in messages are texts; templates get them as objects, and a content where they need one
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"strict\",\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"weather\",\"arguments\":\"{\\\"city\\\":\\\"Ulm\\\"}\"}}]}],$chat,\"max_tokens\":1}"
+[ "$status" = 200 ] || fail "a call in a message is refused: $(cat answer.txt)"
+cp answer.txt with_call.txt
+ask /tokenize '{"prompt":"<tool_call>Ulm</tool_call>","add_special_tokens":false}'
+count=$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)
+has "\"prompt_tokens\":$count," with_call.txt
 stop
 
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1

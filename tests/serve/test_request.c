@@ -103,7 +103,13 @@ static void test_parts_of_a_message_become_one_text(void **state)
     assert_string_equal(json_string_value(content), "a\nb");
     assert_int_equal(json_array_size(r.messages), 2);
     assert_non_null(r.tools);
-    assert_true(r.most_tokens == 9 && r.log_probabilities && r.likely == 2);
+    assert_true(r.most_tokens == 9 && r.log_probabilities && r.likely == 2 && !r.one_call);
+    serve_request_free(&r);
+    good(SERVE_CHAT,
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{}],\"tool_choice\":"
+         "\"none\",\"parallel_tool_calls\":false}",
+         &r);
+    assert_true(!r.tools && r.one_call);
     serve_request_free(&r);
 }
 
@@ -169,6 +175,12 @@ static const struct bad_body bad_bodies[] = {
      "response_format"},
     {SERVE_CHAT, "{\"messages\":[{\"role\":\"user\"}],\"tool_choice\":\"required\"}",
      "tool_choice"},
+    {SERVE_CHAT,
+     "{\"messages\":[{\"role\":\"user\"}],\"tool_choice\":{\"type\":\"function\",\"function\":"
+     "{\"name\":\"a\"}}}",
+     "tool_choice"},
+    {SERVE_CHAT, "{\"messages\":[{\"role\":\"user\"}],\"parallel_tool_calls\":1}",
+     "parallel_tool_calls"},
     {SERVE_EMBEDDING, "{\"input\":[]}", "input"},
     {SERVE_EMBEDDING, "{\"input\":\"a\",\"encoding_format\":\"hex\"}", "encoding_format"},
     {SERVE_EMBEDDING, "{\"input\":\"a\",\"dimensions\":3}", "dimensions"},
