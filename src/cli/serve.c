@@ -18,7 +18,7 @@ struct listen_options {
 };
 
 struct limit_options {
-    int64_t slots, queue, context, cache, body, prompt, connections, each;
+    int64_t slots, queue, context, cache, body, bodies, prompt, connections, each;
     double timeout, patience, grace;
     const char *kv;
 };
@@ -66,6 +66,8 @@ static const struct option limit_table[] = {
      "after Ctrl-C or SIGTERM, for requests to come to their end"},
     {"body-limit", 0, OPTION_INT, offsetof(struct limit_options, body), "8M", 1, 1e12, NULL,
      "BYTES", "largest body of a request"},
+    {"bodies-limit", 0, OPTION_INT, offsetof(struct limit_options, bodies), "256M", 1, 1e15, NULL,
+     "BYTES", "of all requests that are being sent, wait or are at work; beyond: 503"},
     {"prompt-limit", 0, OPTION_INT, offsetof(struct limit_options, prompt), "0", 0, 1e9, NULL,
      "TOKENS", "longest prompt; 0: the context"},
     {"connections", 0, OPTION_INT, offsetof(struct limit_options, connections), "0", 0, 1e6, NULL,
@@ -121,6 +123,7 @@ static struct server_options make_options(const struct listen_options *l,
         .patience = o->patience,
         .grace = o->grace,
         .body_limit = o->body,
+        .bodies_limit = o->bodies,
         .prompt_limit = o->prompt,
         .connections = o->connections,
         .connections_each = o->each,

@@ -60,6 +60,7 @@ struct call {
     struct connection_note *note;
     struct buffer body;
     bool too_large, whole;
+    int64_t charged; /* bytes of the body that count in the server's body_bytes */
     struct serve_refusal refusal;
     /* Written before the call is handed over, then only read. */
     struct serve_request request;
@@ -108,6 +109,7 @@ struct server {
     struct call *calls; /* all that the worker holds */
     struct connection_note *connections;
     int64_t connection_count, sequences, working; /* sequences: not ended */
+    int64_t body_bytes;                           /* of all calls there are */
     bool draining, stopping, stops;               /* stops: some call has to be stopped */
     struct engine_counts counts;
     struct metrics metrics;

@@ -76,6 +76,8 @@ void metrics_write(const struct metrics *m, const struct metrics_state *s, struc
                 buffer_printf(text, "adze_requests_total{route=\"%s\",status=\"%d\"} %" PRIu64 "\n",
                               routes[route], statuses[i], m->requests[route][i]);
     number(text, "connections", "gauge", "Open connections.", s->connections);
+    number(text, "body_bytes", "gauge",
+           "Bytes of requests that are being sent, wait or are at work.", s->body_bytes);
     number(text, "queue_sequences", "gauge", "Sequences that wait for a slot.", s->waiting);
     number(text, "working_sequences", "gauge", "Sequences at work.", s->working);
     number(text, "prompt_tokens_total", "counter", "Tokens of prompts taken in.", e->prompt_tokens);

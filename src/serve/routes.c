@@ -55,6 +55,7 @@ static struct metrics_state now_state(const struct server *s)
         .waiting = s->sequences > s->working ? s->sequences - s->working : 0,
         .working = s->working,
         .connections = s->connection_count,
+        .body_bytes = s->body_bytes,
         .engine = s->counts,
     };
 }

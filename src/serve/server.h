@@ -21,6 +21,7 @@ struct server_options {
     double patience;    /* seconds for a client to send a request, or to take a part of an answer */
     double grace;       /* seconds for requests at work once the server is to stop */
     int64_t body_limit; /* bytes */
+    int64_t bodies_limit;     /* bytes of all requests that are being sent, wait or are at work */
     int64_t prompt_limit;     /* tokens; 0: the context */
     int64_t connections;      /* at once; 0: what slots and queue need */
     int64_t connections_each; /* from one address; 0: no limit */

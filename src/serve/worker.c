@@ -36,6 +36,7 @@ void serve_release(struct call *call)
 {
     pthread_mutex_lock(&call->server->mutex);
     bool last = --call->holders == 0;
+    call->server->body_bytes -= last ? call->charged : 0;
     pthread_mutex_unlock(&call->server->mutex);
     if (!last)
         return;

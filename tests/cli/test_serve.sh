@@ -53,7 +53,7 @@ streamed_text() {
     sed -n 's/^data: .*"index":0,"text":"\(.*\)","logprobs".*/\1/p' "$1" | tr -d '\n'
 }
 
-start --slots 4 --queue 3000 --patience 3 --grace 300
+start --slots 4 --queue 20000 --patience 3 --grace 300
 
 # the small routes
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "not healthy"
@@ -171,6 +171,14 @@ status=$(curl -s -o answer.txt -w '%{http_code}' -H 'Origin: http://evil.example
 [ "$status" = 403 ] || fail "a foreign page may ask: $status"
 status=$(curl -s -o answer.txt -w '%{http_code}' -H "Origin: $url" "$url/v1/models")
 [ "$status" = 200 ] || fail "the own page may not ask: $status"
+for length in 99999999999999999999 -1 x 9223372036854775807; do
+    status=$(curl -s -m 5 -o answer.txt -w '%{http_code}' -H "Content-Length: $length" \
+        "$url/v1/completions" -d '{"prompt":"a"}')
+    case $status in 400 | 413) ;; *) fail "Content-Length $length: $status" ;; esac
+done
+awk 'BEGIN { printf "X: "; for (i = 0; i < 100000; i++) printf "x"; print "" }' >header.txt
+status=$(curl -s -m 5 -o answer.txt -w '%{http_code}' -H @header.txt "$url/health")
+[ "$status" = 431 ] || fail "a header of 100 kB: $status"
 printf 'GARBAGE\r\n\r\n' | curl -s -m 5 "telnet://127.0.0.1:$port" >/dev/null 2>&1
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "hurt by malformed requests"
 
@@ -190,19 +198,36 @@ has 'adze_canceled_total 2' metrics.txt
 has 'adze_first_token_seconds_bucket{le="+Inf"}' metrics.txt
 has 'adze_requests_total{route="/v1/completions",status="400"}' metrics.txt
 
-# 2000 requests at once wait, and all get the one right answer
-"$client" flood "$port" 2000 '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
-has '200: 2000' flood.txt
+# 10000 requests at once wait behind a large one, and all get the one right answer
+count=10000
+[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -gt 10500 ] || count=2000
+curl -s "$url/v1/completions" -o out.txt -d '{"prompt":["a","b","c","d"],"max_tokens":400,"n":128,"ignore_eos":true}' &
+large=$!
+sleep 0.2
+"$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt &
+flood=$!
+most=0
+while kill -0 $flood 2>/dev/null; do
+    waiting=$(curl -s "$url/metrics" | sed -n 's/^adze_queue_sequences //p')
+    [ "${waiting:-0}" -le $most ] || most=$waiting
+    sleep 0.1
+done
+wait $flood
+wait $large
+has "200: $count" flood.txt
 has 'different: 0' flood.txt
+[ $most -gt $((count * 3 / 4)) ] || fail "only $most requests have waited at once"
 
-# who sends a header byte by byte is cut off, and hinders nobody
-"$client" drip "$port" 50 >drip.txt &
-drip=$!
-sleep 1
-[ "$(curl -s -m 3 "$url/health")" = '{"status":"ok"}' ] || fail "hindered by slow clients"
-wait $drip
-has 'open: 0' drip.txt
-awk '/seconds/ && $2 > 8 { exit 1 }' drip.txt || fail "slow clients stay: $(cat drip.txt)"
+# who sends a header, or a body, byte by byte is cut off, and hinders nobody
+for part in header body; do
+    "$client" drip "$port" 50 $part >drip.txt &
+    drip=$!
+    sleep 1
+    [ "$(curl -s -m 3 "$url/health")" = '{"status":"ok"}' ] || fail "hindered by slow clients"
+    wait $drip
+    has 'open: 0' drip.txt
+    awk '/seconds/ && $2 > 8 { exit 1 }' drip.txt || fail "slow clients stay: $(cat drip.txt)"
+done
 
 # the page, in a browser
 if command -v chromium >/dev/null; then
@@ -258,6 +283,40 @@ grep -qi '^retry-after: 1' head.txt || fail "429 without Retry-After"
 wait $slow
 [ "$(cat slow.status)" = 504 ] || fail "no time limit: $(cat slow.status)"
 has 'longer than 1.5 s' slow.txt
+stop
+
+# beyond the queue, each of many requests gets its answer or a clean refusal
+start --slots 4 --queue 500
+"$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
+awk -v count=$count '/^[0-9]/ { sum += $2 } /^(200|429):/ { known += $2 }
+    END { exit !(sum == count && known == count) }' flood.txt || fail "not 200 and 429: $(cat flood.txt)"
+has '429: ' flood.txt
+has 'different: 0' flood.txt
+stop
+
+# all bodies together are bounded: what does not fit beside a slow one is refused, and later taken
+awk 'BEGIN { printf "{\"prompt\":\"a\",\"max_tokens\":1}"; for (i = 0; i < 70000; i++) printf " " }' >wide.txt
+start --bodies-limit 100000
+curl -s -o out.txt --limit-rate 20k -T wide.txt -X POST "$url/v1/completions" &
+slow=$!
+for i in $(seq 100); do
+    [ "$(curl -s "$url/metrics" | sed -n 's/^adze_body_bytes //p')" -gt 40000 ] && break
+    sleep 0.1
+done
+for how in Expect: Transfer-Encoding:chunked; do
+    status=$(curl -s -D head.txt -o answer.txt -w '%{http_code}' -H $how "$url/v1/completions" -d @wide.txt)
+    [ "$status" = 503 ] || fail "$how: more bodies than --bodies-limit are taken: $status"
+    has '"code":"overloaded"'
+    grep -qi '^retry-after: 1' head.txt || fail "503 without Retry-After"
+done
+kill $slow
+for i in $(seq 100); do
+    curl -s "$url/metrics" | grep -q '^adze_body_bytes 0$' && break
+    sleep 0.1
+done
+ask /v1/completions @wide.txt
+[ "$status" = 200 ] || fail "refused with no bodies there: $(cat answer.txt)"
+curl -s "$url/metrics" | grep -q '^adze_body_bytes 0$' || fail "bytes of bodies are not given back"
 stop
 
 # a model with a template chats: as it would continue the text that the template gives
