@@ -1,11 +1,15 @@
 #!/bin/sh
 # The server as its clients meet it: all routes, answers that stream and that don't, many at once,
-# limits, keys, hostile input, and its end.
+# limits, keys, hostile input, and its end. ADZE_FLOOD says how many requests come at once,
+# ADZE_TRAINER which program makes the models: sanitizers make both slow.
 . "$(dirname "$0")/common.sh"
 command -v curl >/dev/null || fail "curl is missing: scripts/deps.sh --tests --install"
 client=$(dirname "$adze")/serve_client
+trainer=${ADZE_TRAINER:-$adze}
+count=${ADZE_FLOOD:-10000}
+[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -gt 10500 ] || count=2000
 make_corpus
-"$adze" train -d corpus --steps 60 --layers 2 --width 64 --heads 2 --context 512 --batch 2 \
+"$trainer" train -d corpus --steps 60 --layers 2 --width 64 --heads 2 --context 512 --batch 2 \
     --vocabulary 300 --threads 2 -o model -q || fail "no model"
 
 server=
@@ -198,10 +202,9 @@ has 'adze_canceled_total 2' metrics.txt
 has 'adze_first_token_seconds_bucket{le="+Inf"}' metrics.txt
 has 'adze_requests_total{route="/v1/completions",status="400"}' metrics.txt
 
-# 10000 requests at once wait behind a large one, and all get the one right answer
-count=10000
-[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -gt 10500 ] || count=2000
-curl -s "$url/v1/completions" -o out.txt -d '{"prompt":["a","b","c","d"],"max_tokens":400,"n":128,"ignore_eos":true}' &
+# many requests at once wait behind a large one, and all get the one right answer
+curl -s "$url/v1/completions" -o out.txt \
+    -d "{\"prompt\":[\"a\",\"b\",\"c\",\"d\"],\"max_tokens\":400,\"n\":$((count / 80 + 1)),\"ignore_eos\":true}" &
 large=$!
 sleep 0.2
 "$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt &
@@ -245,7 +248,9 @@ else
 fi
 
 # a soft end: what is at work is finished, what comes is refused
-curl -s "$url/v1/completions" -o late.txt -d '{"prompt":"the cat","max_tokens":400,"n":64,"ignore_eos":true}' &
+last=$((count / 160 + 1))
+curl -s "$url/v1/completions" -o late.txt \
+    -d "{\"prompt\":\"the cat\",\"max_tokens\":400,\"n\":$((last + 1)),\"ignore_eos\":true}" &
 late=$!
 sleep 0.3
 kill -TERM $server
@@ -253,7 +258,7 @@ sleep 0.2
 status=$(curl -s -o answer.txt -w '%{http_code}' "$url/v1/completions" -d '{"prompt":"a"}')
 [ "$status" = 503 ] || [ "$status" = 000 ] || fail "taken while shutting down: $status"
 wait $late || fail "the last answer is lost"
-grep -q '"index":63' late.txt || fail "the last answer is cut: $(head -c 300 late.txt)"
+grep -q "\"index\":$last," late.txt || fail "the last answer is cut: $(head -c 300 late.txt)"
 wait $server || fail "the server ended with $?"
 
 # keys, a full queue, time limits
@@ -286,7 +291,7 @@ has 'longer than 1.5 s' slow.txt
 stop
 
 # beyond the queue, each of many requests gets its answer or a clean refusal
-start --slots 4 --queue 500
+start --slots 4 --queue $((count / 20))
 "$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
 awk -v count=$count '/^[0-9]/ { sum += $2 } /^(200|429):/ { known += $2 }
     END { exit !(sum == count && known == count) }' flood.txt || fail "not 200 and 429: $(cat flood.txt)"
@@ -352,7 +357,7 @@ for i in $(seq 400); do
     printf 'Rain? Let me see. <tool_call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>;'
     printf 'Sun? <tool_call>{"name": weather};'
 done >calls.txt
-"$adze" train -d calls.txt --steps 120 --layers 2 --width 64 --heads 2 --context 128 --batch 4 \
+"$trainer" train -d calls.txt --steps 120 --layers 2 --width 64 --heads 2 --context 128 --batch 4 \
     --vocabulary 300 --threads 2 -o caller -q 2>train.txt || fail "no model: $(cat train.txt)"
 cat >caller/tokenizer_config.json <<'END'
 {"chat_template": "{% for m in messages %}{% if m.role == 'strict' %}{{ '' + m.content }}{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.arguments.city }}</tool_call>{% endfor %}{% endfor %}{% if tools and false %}<tool_call>{% endif %}"}
@@ -383,8 +388,7 @@ ask /v1/chat/completions "{\"messages\":[{\"role\":\"strict\",\"content\":null,\
 [ "$status" = 200 ] || fail "a call in a message is refused: $(cat answer.txt)"
 cp answer.txt with_call.txt
 ask /tokenize '{"prompt":"<tool_call>Ulm</tool_call>","add_special_tokens":false}'
-count=$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)
-has "\"prompt_tokens\":$count," with_call.txt
+has "\"prompt_tokens\":$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)," with_call.txt
 stop
 
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1
