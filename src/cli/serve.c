@@ -6,13 +6,14 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "run/suggestion.h"
 #include "serve/server.h"
 
 #define KEYS_MOST 1024
 #define KEY_FILE_MOST (1 << 20)
 
 struct listen_options {
-    const char *host, *alias, *key_file;
+    const char *host, *alias, *key_file, *sampling;
     struct option_list keys;
     int64_t port;
 };
@@ -44,6 +45,10 @@ static const struct option listen_table[] = {
      "FILE", "such keys, one a line"},
     {"alias", 0, OPTION_TEXT, offsetof(struct listen_options, alias), NULL, 0, 0, NULL, "NAME",
      "what the model is called; default: its file's name"},
+    {"sampling", 0, OPTION_CHOICE, offsetof(struct listen_options, sampling), "model", 0, 0,
+     "model|openai", NULL,
+     "what requests leave out of it: as the model suggests, else as adze chat has it; or as OpenAI "
+     "has it: temperature 1, no cuts"},
     {.name = NULL},
 };
 
@@ -141,6 +146,11 @@ static enum status run_serve(struct cli *cli, struct error *error)
         status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
+    options.sampling = sampling_open;
+    if (strcmp(l->sampling, "model") == 0) {
+        options.sampling = sampling_usual;
+        sampling_suggest(&loaded.model, &options.sampling);
+    }
     signal(SIGPIPE, SIG_IGN); /* a client that is gone is no reason to end */
     status = server_create(&loaded.model, &loaded.compute, &options, &server, error);
     if (status == STATUS_OK) {

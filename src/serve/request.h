@@ -71,12 +71,20 @@ struct serve_request {
     bool open, goes_on;   /* of a chat: an answer is begun; the last message is gone on with */
 };
 
-/* Reads a body of `length` bytes; `vocabulary` bounds token ids. On failure fills the refusal and
- * leaves nothing to free; else free with serve_request_free. */
-bool serve_request_read(enum serve_kind kind, const char *body, size_t length, int64_t vocabulary,
-                        struct serve_request *request, struct serve_refusal *refusal);
+/* What a body is read with: token ids are below `vocabulary`, and `sampling` is what the body
+ * leaves out of it. */
+struct serve_terms {
+    int64_t vocabulary;
+    struct sampling_options sampling;
+};
+
+/* Reads a body of `length` bytes. On failure fills the refusal and leaves nothing to free; else
+ * free with serve_request_free. */
+bool serve_request_read(enum serve_kind kind, const char *body, size_t length,
+                        const struct serve_terms *terms, struct serve_request *request,
+                        struct serve_refusal *refusal);
 /* The same for an object that was read already; a reference is kept. */
-bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
+bool serve_request_take(enum serve_kind kind, json_t *body, const struct serve_terms *terms,
                         struct serve_request *request, struct serve_refusal *refusal);
 /* Gives up what is not needed once the prompts are tokens: a body may hold much that nobody asked
  * for, and requests may wait in numbers. Only stops, tools that may be called, and prompts that are

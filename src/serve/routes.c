@@ -108,8 +108,9 @@ void route_health(struct call *call, struct buffer *out)
 
 static bool read_body(struct call *call, enum serve_kind kind)
 {
-    return serve_request_read(kind, call->body.data, call->body.length,
-                              call->server->model->decoder.config.vocabulary, &call->request,
+    const struct serve_terms terms = {.vocabulary = call->server->model->decoder.config.vocabulary,
+                                      .sampling = call->server->options.sampling};
+    return serve_request_read(kind, call->body.data, call->body.length, &terms, &call->request,
                               &call->refusal);
 }
 

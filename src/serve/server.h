@@ -16,8 +16,9 @@ struct server_options {
     int64_t key_count;
     const char *alias; /* the model's name; NULL: its file's */
     struct engine_options engine;
-    int64_t queue;      /* sequences that may wait beside those at work */
-    double timeout;     /* seconds for a request; 0: none */
+    struct sampling_options sampling; /* where requests say nothing */
+    int64_t queue;                    /* sequences that may wait beside those at work */
+    double timeout;                   /* seconds for a request; 0: none */
     double patience;    /* seconds for a client to send a request, or to take a part of an answer */
     double grace;       /* seconds for requests at work once the server is to stop */
     int64_t body_limit; /* bytes */

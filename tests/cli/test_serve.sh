@@ -391,6 +391,25 @@ ask /tokenize '{"prompt":"<tool_call>Ulm</tool_call>","add_special_tokens":false
 has "\"prompt_tokens\":$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)," with_call.txt
 stop
 
+# what a request leaves out of the sampling is as the model suggests, here and in adze generate
+echo '{"temperature": 0}' >caller/generation_config.json
+start -m caller --precision f32
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":0}'
+cp answer.txt greedy.txt
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3}'
+[ "$(whole_text answer.txt)" = "$(whole_text greedy.txt)" ] || fail "not as suggested: $(cat answer.txt)"
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5,"top_k":0,"min_p":0,"top_p":1}'
+[ "$(whole_text answer.txt)" != "$(whole_text greedy.txt)" ] || fail "no temperature is obeyed"
+wild=$(whole_text answer.txt)
+"$adze" generate -m caller -p 'Rain?' -n 40 -s 3 --precision f32 -q >generated.txt
+"$adze" generate -m caller -p 'Rain?' -n 40 -s 3 --precision f32 -q --temperature 0 >zero.txt
+cmp -s generated.txt zero.txt || fail "generated: $(cat generated.txt)"
+stop
+start -m caller --precision f32 --sampling openai
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5}'
+[ "$(whole_text answer.txt)" = "$wild" ] || fail "cuts that OpenAI has not: $(cat answer.txt)"
+stop
+
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1
 : >keys.txt
 expect 2 'keys.txt: no keys' "$adze" serve -m model --api-key-file keys.txt

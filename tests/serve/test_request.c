@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "run/suggestion.h"
 #include "serve/request.h"
 #include <stdio.h>
 
@@ -14,7 +15,8 @@ static bool try_read(enum serve_kind kind, const char *body, size_t length,
                      struct serve_request *request, struct serve_refusal *refusal)
 {
     *refusal = (struct serve_refusal){0};
-    return serve_request_read(kind, body, length, VOCABULARY, request, refusal);
+    const struct serve_terms terms = {VOCABULARY, sampling_open};
+    return serve_request_read(kind, body, length, &terms, request, refusal);
 }
 
 static void good(enum serve_kind kind, const char *body, struct serve_request *request)
@@ -40,6 +42,20 @@ static void test_defaults_are_those_of_the_api(void **state)
     serve_request_free(&r);
     good(SERVE_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", &r);
     assert_int_equal(r.most_tokens, -1);
+    serve_request_free(&r);
+}
+
+static void test_what_is_not_said_is_as_the_terms_say(void **state)
+{
+    static const char body[] = "{\"prompt\":\"a\",\"top_k\":3,\"min_p\":null}";
+    const struct serve_terms terms = {VOCABULARY, sampling_usual};
+    struct serve_refusal refusal = {0};
+    struct serve_request r;
+    (void)state;
+    assert_true(serve_request_read(SERVE_COMPLETION, body, strlen(body), &terms, &r, &refusal));
+    struct sampling_options wanted = sampling_usual;
+    wanted.top_k = 3;
+    assert_memory_equal(&r.sampling, &wanted, sizeof wanted);
     serve_request_free(&r);
 }
 
@@ -274,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_are_those_of_the_api),
+        cmocka_unit_test(test_what_is_not_said_is_as_the_terms_say),
         cmocka_unit_test(test_every_form_of_prompt_is_read),
         cmocka_unit_test(test_all_options_are_read),
         cmocka_unit_test(test_parts_of_a_message_become_one_text),
