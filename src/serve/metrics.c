@@ -84,6 +84,8 @@ void metrics_write(const struct metrics *m, const struct metrics_state *s, struc
     number(text, "shared_tokens_total", "counter", "Of these, found in the cache.",
            e->shared_tokens);
     number(text, "made_tokens_total", "counter", "Tokens generated.", e->made_tokens);
+    number(text, "kept_tokens_total", "counter",
+           "Tokens of answers computed again as prompts, for what follows them.", e->kept_tokens);
     number(text, "embedded_tokens_total", "counter", "Tokens of texts embedded.",
            (int64_t)m->embedded);
     number(text, "canceled_total", "counter", "Requests whose client left before the end.",

@@ -244,6 +244,7 @@ static enum status submit(struct choice *choice, struct error *error)
     request.on_token = on_token;
     request.on_end = on_end;
     request.context = choice;
+    request.keep = q->kind == SERVE_CHAT && q->n == 1;
     put_echo(choice);
     return engine_submit(call->server->engine, &request, &choice->engine_id, error);
 }
