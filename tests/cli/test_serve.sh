@@ -71,6 +71,8 @@ ask /detokenize "{\"tokens\":$tokens}"
 has '"prompt":"the cat sees"'
 curl -s "$url/" >page.html
 has '<title>adze</title>' page.html
+curl -s "$url/stats" >answer.txt
+has '"sampling":{"temperature":0.8'
 [ "$(curl -s -o /dev/null -w '%{http_code}' -I "$url/health")" = 200 ] || fail "HEAD is refused"
 
 # completions: whole, streamed, from token ids, in lists, alone and together
@@ -398,6 +400,8 @@ ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":0}
 cp answer.txt greedy.txt
 ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3}'
 [ "$(whole_text answer.txt)" = "$(whole_text greedy.txt)" ] || fail "not as suggested: $(cat answer.txt)"
+curl -s "$url/stats" >answer.txt
+has '"sampling":{"temperature":0.0,"top_k":40,'
 ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5,"top_k":0,"min_p":0,"top_p":1}'
 [ "$(whole_text answer.txt)" != "$(whole_text greedy.txt)" ] || fail "no temperature is obeyed"
 wild=$(whole_text answer.txt)
