@@ -193,9 +193,9 @@ static void second_turn(struct world *w, int64_t steps, int64_t *shared)
     assert_int_equal(counts.working + counts.waiting, 0);
     assert_int_equal(counts.free_pages + counts.shared_pages, counts.cache_pages);
     engine_free(engine);
-    buffer_clear(&first->text);
-    buffer_clear(&later->text);
-    buffer_clear(&alone->text);
+    buffer_free(&first->text);
+    buffer_free(&later->text);
+    buffer_free(&alone->text);
 }
 
 static void an_answer_is_kept_and_changes_nothing(void **state)
