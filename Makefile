@@ -1,7 +1,7 @@
 # A thin front over CMake's presets. 'make' builds build/adze; 'make help' lists the rest.
 
 .PHONY: all help demo test bench evidence fuzz lint format install deps check-layers test-peers \
-	asan tsan debug clean
+	asan tsan races debug clean
 
 PREFIX ?= /usr/local
 
@@ -15,7 +15,8 @@ help:
 	@echo 'make              build/adze and the library, installing packages that are missing'
 	@echo 'make demo         the main job on text that Debian ships; about five minutes'
 	@echo 'make test         builds and runs all tests'
-	@echo 'make asan, tsan   the tests under sanitizers'
+	@echo 'make asan, tsan   the all tests under sanitizers'
+	@echo 'make races        the server, the engine and the thread pool under ThreadSanitizer'
 	@echo 'make test-peers   live comparisons with transformers and llama.cpp'
 	@echo 'make fuzz         the fuzz targets, a minute in all'
 	@echo 'make bench        speed beside the peers, into docs/performance.md'
@@ -38,6 +39,14 @@ asan tsan debug:
 	@cmake --preset $@ >/dev/null
 	@ninja -C build/$@ --quiet
 	@ctest --test-dir build/$@ --output-on-failure --no-tests=error
+
+# The models of the test are made without the sanitizer, which finds nothing there and takes minutes.
+races: all
+	@scripts/deps.sh --tests --install --quiet
+	@cmake --preset tsan >/dev/null
+	@ninja -C build/tsan --quiet adze serve_client run_test_engine base_test_containers
+	@ADZE_FLOOD=500 ADZE_TRAINER=$(CURDIR)/build/adze ctest --test-dir build/tsan \
+		--output-on-failure --no-tests=error -R 'cli/test_serve|run/test_engine|base/test_containers'
 
 test-peers: all
 	@tests/peers/run.sh

@@ -10,6 +10,7 @@
 #include "base/json_text.h"
 #include "cli/generate.h"
 #include "data/stream.h"
+#include "run/suggestion.h"
 
 #define LINE_MOST ((size_t)64 << 20)
 #define LINES_WAITING 1024 /* done, for the lines before them */
@@ -95,8 +96,9 @@ static bool read_request(struct batch *b, struct line *line, const char *text, s
     if (!body)
         return false;
     bool chat = !json_object_get(body, "prompt") && json_object_get(body, "messages");
-    bool fine = serve_request_take(chat ? SERVE_CHAT : SERVE_COMPLETION, body,
-                                   model->decoder.config.vocabulary, &line->request, &refusal);
+    const struct serve_terms terms = {model->decoder.config.vocabulary, sampling_usual};
+    bool fine = serve_request_take(chat ? SERVE_CHAT : SERVE_COMPLETION, body, &terms,
+                                   &line->request, &refusal);
     json_decref(body);
     enum status status = STATUS_OK;
     if (fine && line->request.prompt_count != 1)

@@ -1,7 +1,9 @@
 /* adze chat: a conversation in the terminal. One engine serves all of it: the beginnings of prompts
- * stay in its cache, so a turn computes what is new, the last answer included. */
+ * stay in its cache, so a turn computes what is new. The last answer becomes such a beginning while
+ * its reader reads it. */
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +101,7 @@ static enum status answer(struct session *s, struct error *error)
     struct tok_ids ids = {0};
     struct engine_request request = {.sampling = s->sampling,
                                      .most_tokens = s->options->tokens,
+                                     .keep = true,
                                      .on_token = talk_token,
                                      .on_end = talk_end,
                                      .context = &s->made};
@@ -109,8 +112,9 @@ static enum status answer(struct session *s, struct error *error)
     request.prompt_count = ids.count;
     if (status == STATUS_OK)
         status = engine_submit(s->engine, &request, NULL, error);
-    if (status == STATUS_OK)
-        engine_run(s->engine);
+    int64_t ended = engine_count(s->engine).ended;
+    while (status == STATUS_OK && engine_count(s->engine).ended == ended)
+        engine_step(s->engine);
     if (status == STATUS_OK)
         status = buffer_check(&s->made.text, error);
     if (status == STATUS_OK && s->made.result.end == ENGINE_FAILED)
@@ -212,6 +216,14 @@ static enum status obey(struct session *s, const char *line, bool *done, struct 
 
 /* Lines. */
 
+/* Lets the engine do what it has left, until there is something to read. */
+static void work_until_input(struct session *s)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    while (!cli_stop && poll(&input, 1, 0) == 0 && engine_step(s->engine))
+        continue;
+}
+
 /* A message: lines up to one that does not end in a backslash. False at the end of the input. */
 static bool read_message(struct session *s, struct buffer *text)
 {
@@ -223,6 +235,7 @@ static bool read_message(struct session *s, struct buffer *text)
     while (more && !text->failed) {
         if (s->terminal)
             fputs(any ? "... " : "> ", stderr);
+        work_until_input(s);
         length = getline(&line, &room, stdin);
         if (length < 0)
             break;

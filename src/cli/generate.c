@@ -35,31 +35,35 @@ static const struct option generate_table[] = {
     {.name = NULL},
 };
 
+/* A number of the preprocessor's as text. */
+#define SAID(number) WRITTEN(number)
+#define WRITTEN(number) #number
+
 const struct option sampling_table[] = {
-    {"temperature", 0, OPTION_REAL, offsetof(struct sampling_options, temperature), "0.8", 0, 100,
-     NULL, NULL, "0: always the likeliest token"},
-    {"top-k", 0, OPTION_INT, offsetof(struct sampling_options, top_k), "40", 0, 1e9, NULL, NULL,
-     "draw from that many likeliest tokens; 0: all"},
-    {"top-p", 0, OPTION_REAL, offsetof(struct sampling_options, top_p), "0.95", 0, 1, NULL, NULL,
-     "draw from the likeliest tokens of that total probability"},
-    {"min-p", 0, OPTION_REAL, offsetof(struct sampling_options, min_p), "0.05", 0, 1, NULL, NULL,
-     "least probability, as a part of the likeliest token's"},
+    {"temperature", 0, OPTION_REAL, offsetof(struct sampling_options, temperature),
+     SAID(SAMPLING_TEMPERATURE), 0, 100, NULL, NULL, "0: always the likeliest token"},
+    {"top-k", 0, OPTION_INT, offsetof(struct sampling_options, top_k), SAID(SAMPLING_TOP_K), 0, 1e9,
+     NULL, NULL, "draw from that many likeliest tokens; 0: all"},
+    {"top-p", 0, OPTION_REAL, offsetof(struct sampling_options, top_p), SAID(SAMPLING_TOP_P), 0, 1,
+     NULL, NULL, "draw from the likeliest tokens of that total probability"},
+    {"min-p", 0, OPTION_REAL, offsetof(struct sampling_options, min_p), SAID(SAMPLING_MIN_P), 0, 1,
+     NULL, NULL, "least probability, as a part of the likeliest token's"},
     {"typical-p", 0, OPTION_REAL, offsetof(struct sampling_options, typical_p), "1", 0, 1, NULL,
      NULL, "draw from the most typical tokens of that total probability"},
     {"repetition-penalty", 0, OPTION_REAL, offsetof(struct sampling_options, repetition_penalty),
      "1", 0.01, 100, NULL, NULL, "above 1: tokens of late are less likely"},
-    {"repetition-window", 0, OPTION_INT, offsetof(struct sampling_options, repetition_window), "64",
-     0, 1 << 20, NULL, "TOKENS", "tokens that count as of late"},
+    {"repetition-window", 0, OPTION_INT, offsetof(struct sampling_options, repetition_window),
+     SAID(SAMPLING_WINDOW), 0, 1 << 20, NULL, "TOKENS", "tokens that count as of late"},
     {"presence-penalty", 0, OPTION_REAL, offsetof(struct sampling_options, presence_penalty), "0",
      -2, 2, NULL, NULL, "taken from the logits of tokens made before"},
     {"frequency-penalty", 0, OPTION_REAL, offsetof(struct sampling_options, frequency_penalty), "0",
      -2, 2, NULL, NULL, "the same, for each time they were made"},
     {"mirostat", 0, OPTION_INT, offsetof(struct sampling_options, mirostat), "0", 0, 2, NULL, NULL,
      "1 or 2: hold the surprise of tokens instead of cutting; 0: off"},
-    {"mirostat-tau", 0, OPTION_REAL, offsetof(struct sampling_options, mirostat_surprise), "5", 0,
-     100, NULL, "BITS", "surprise to hold"},
-    {"mirostat-eta", 0, OPTION_REAL, offsetof(struct sampling_options, mirostat_rate), "0.1", 0, 1,
-     NULL, NULL, "rate of learning how"},
+    {"mirostat-tau", 0, OPTION_REAL, offsetof(struct sampling_options, mirostat_surprise),
+     SAID(SAMPLING_SURPRISE), 0, 100, NULL, "BITS", "surprise to hold"},
+    {"mirostat-eta", 0, OPTION_REAL, offsetof(struct sampling_options, mirostat_rate),
+     SAID(SAMPLING_RATE), 0, 1, NULL, NULL, "rate of learning how"},
     {.name = NULL},
 };
 
@@ -299,11 +303,11 @@ static enum status generate_one(struct cli *cli, struct loaded *loaded,
     struct tok_ids ids = {0};
     struct serve_request q = {0};
     struct serve_refusal refusal = {0};
+    const struct serve_terms terms = {loaded->model.decoder.config.vocabulary, sampling_usual};
     json_object_set_new(defaults, "prompt", json_string("")); /* its bytes need not be UTF-8 */
     enum status status = read_prompt(o, &prompt, error);
     if (status == STATUS_OK &&
-        !serve_request_take(SERVE_COMPLETION, defaults, loaded->model.decoder.config.vocabulary, &q,
-                            &refusal))
+        !serve_request_take(SERVE_COMPLETION, defaults, &terms, &q, &refusal))
         status = error_set(error, STATUS_USAGE, "generate: %s", refusal.message);
     struct serve_prompt text = {.text = prompt.data ? prompt.data : "", .length = prompt.length};
     const struct talk_options *talk = cli_values(cli, 4);
@@ -340,10 +344,10 @@ static enum status run_generate(struct cli *cli, struct error *error)
     if (!loaded.model.has_tokenizer)
         status = error_set(error, STATUS_FAILED, "%s: the model comes without a tokenizer",
                            loaded.model.path);
-    if (talk->chat)
+    if (status == STATUS_OK) {
         sampling = talk_sampling(cli, &sampling, &loaded.model);
-    if (status == STATUS_OK)
         status = generate_defaults(o, &sampling, (uint64_t)cli->common->seed, &defaults, error);
+    }
     if (status == STATUS_OK && o->data)
         status = generate_batch(cli, &loaded, o, defaults, error);
     else if (status == STATUS_OK)
@@ -357,6 +361,7 @@ const struct command command_generate = {
     .name = "generate",
     .arguments = "",
     .summary = "Continue a text, or thousands of them",
+    .detail = "Sampling that is not given is as the model suggests it.",
     .example = "adze generate -m model.gguf -p 'The kernel' -n 100",
     .tables = {{"Model", model_table, sizeof(struct model_options)},
                {"Generation", generate_table, sizeof(struct generate_options)},

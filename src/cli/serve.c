@@ -6,19 +6,20 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
+#include "run/suggestion.h"
 #include "serve/server.h"
 
 #define KEYS_MOST 1024
 #define KEY_FILE_MOST (1 << 20)
 
 struct listen_options {
-    const char *host, *alias, *key_file;
+    const char *host, *alias, *key_file, *sampling;
     struct option_list keys;
     int64_t port;
 };
 
 struct limit_options {
-    int64_t slots, queue, context, cache, body, prompt, connections, each;
+    int64_t slots, queue, context, cache, body, bodies, prompt, connections, each;
     double timeout, patience, grace;
     const char *kv;
 };
@@ -44,6 +45,10 @@ static const struct option listen_table[] = {
      "FILE", "such keys, one a line"},
     {"alias", 0, OPTION_TEXT, offsetof(struct listen_options, alias), NULL, 0, 0, NULL, "NAME",
      "what the model is called; default: its file's name"},
+    {"sampling", 0, OPTION_CHOICE, offsetof(struct listen_options, sampling), "model", 0, 0,
+     "model|openai", NULL,
+     "what requests leave out of it: as the model suggests, else as adze chat has it; or as OpenAI "
+     "has it: temperature 1, no cuts"},
     {.name = NULL},
 };
 
@@ -66,6 +71,8 @@ static const struct option limit_table[] = {
      "after Ctrl-C or SIGTERM, for requests to come to their end"},
     {"body-limit", 0, OPTION_INT, offsetof(struct limit_options, body), "8M", 1, 1e12, NULL,
      "BYTES", "largest body of a request"},
+    {"bodies-limit", 0, OPTION_INT, offsetof(struct limit_options, bodies), "256M", 1, 1e15, NULL,
+     "BYTES", "of all requests that are being sent, wait or are at work; beyond: 503"},
     {"prompt-limit", 0, OPTION_INT, offsetof(struct limit_options, prompt), "0", 0, 1e9, NULL,
      "TOKENS", "longest prompt; 0: the context"},
     {"connections", 0, OPTION_INT, offsetof(struct limit_options, connections), "0", 0, 1e6, NULL,
@@ -121,6 +128,7 @@ static struct server_options make_options(const struct listen_options *l,
         .patience = o->patience,
         .grace = o->grace,
         .body_limit = o->body,
+        .bodies_limit = o->bodies,
         .prompt_limit = o->prompt,
         .connections = o->connections,
         .connections_each = o->each,
@@ -138,6 +146,11 @@ static enum status run_serve(struct cli *cli, struct error *error)
         status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
+    options.sampling = sampling_open;
+    if (strcmp(l->sampling, "model") == 0) {
+        options.sampling = sampling_usual;
+        sampling_suggest(&loaded.model, &options.sampling);
+    }
     signal(SIGPIPE, SIG_IGN); /* a client that is gone is no reason to end */
     status = server_create(&loaded.model, &loaded.compute, &options, &server, error);
     if (status == STATUS_OK) {

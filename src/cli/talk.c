@@ -65,24 +65,19 @@ struct sampling_options talk_sampling(struct cli *cli, const struct sampling_opt
                                       const struct model *model)
 {
     struct sampling_options s = *given;
+    sampling_suggest(model, &s);
     const struct {
-        const char *option, *key;
-        double *real, least, most;
-    } reals[] = {{"temperature", "temperature", &s.temperature, 0, 100},
-                 {"top-p", "top_p", &s.top_p, 0, 1},
-                 {"min-p", "min_p", &s.min_p, 0, 1},
-                 {"repetition-penalty", "repetition_penalty", &s.repetition_penalty, 0.01, 100}};
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-        const json_t *value = json_object_get(model->chat.generation, reals[i].key);
-        double number = json_number_value(value);
-        if (json_is_number(value) && !option_given(&cli->options, reals[i].option) &&
-            number >= reals[i].least && number <= reals[i].most)
-            *reals[i].real = number;
-    }
-    const json_t *top = json_object_get(model->chat.generation, "top_k");
-    if (json_is_integer(top) && !option_given(&cli->options, "top-k") &&
-        json_integer_value(top) >= 0)
-        s.top_k = json_integer_value(top);
+        const char *option;
+        double *own, said;
+    } reals[] = {{"temperature", &s.temperature, given->temperature},
+                 {"top-p", &s.top_p, given->top_p},
+                 {"min-p", &s.min_p, given->min_p},
+                 {"repetition-penalty", &s.repetition_penalty, given->repetition_penalty}};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        if (option_given(&cli->options, reals[i].option))
+            *reals[i].own = reals[i].said;
+    if (option_given(&cli->options, "top-k"))
+        s.top_k = given->top_k;
     s.seed = (uint64_t)cli->common->seed;
     return s;
 }

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "run/conversation.h"
 #include "run/engine.h"
+#include "run/suggestion.h"
 
 struct talk_options {
     bool chat;
@@ -21,7 +22,7 @@ extern const struct option sampling_table[];
 enum status talk_open(const struct model *model, const struct talk_options *options,
                       struct conversation *conversation, json_t **extra, struct error *error);
 
-/* Sampling from the options, where they were not given from the model's generation_config.json. */
+/* Sampling from the options, where they were not given as the model suggests it. */
 struct sampling_options talk_sampling(struct cli *cli, const struct sampling_options *given,
                                       const struct model *model);
 

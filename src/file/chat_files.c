@@ -348,6 +348,37 @@ static enum status add_named(struct model *model, const char *name, struct error
     return text ? add_template(model, name, text, strlen(text), error) : STATUS_OK;
 }
 
+/* Sampling that a model suggests, under the names of generation_config.json and of GGUF. */
+static const struct {
+    const char *name, *key;
+    bool whole;
+} suggestions[] = {{"temperature", "general.sampling.temp", false},
+                   {"top_k", "general.sampling.top_k", true},
+                   {"top_p", "general.sampling.top_p", false},
+                   {"min_p", "general.sampling.min_p", false},
+                   {"repetition_penalty", "general.sampling.penalty_repeat", false}};
+
+/* Keys of files that come without their generation_config.json. Numbers are f32 there, and become
+ * the shortest ones that give these. */
+static void take_suggestions(struct model *model)
+{
+    for (size_t i = 0; i < sizeof suggestions / sizeof *suggestions; i++) {
+        int64_t integer = 0;
+        double real = 0;
+        char text[32];
+        if (suggestions[i].whole ? !gguf_get_int(&model->gguf, suggestions[i].key, &integer)
+                                 : !gguf_get_real(&model->gguf, suggestions[i].key, &real))
+            continue;
+        snprintf(text, sizeof text, "%.7g", real);
+        if (!model->chat.generation)
+            model->chat.generation = json_object();
+        if (!json_object_get(model->chat.generation, suggestions[i].name))
+            json_object_set_new(model->chat.generation, suggestions[i].name,
+                                suggestions[i].whole ? json_integer(integer)
+                                                     : json_real(strtod(text, NULL)));
+    }
+}
+
 static enum status add_listed(struct model *model, struct error *error)
 {
     const struct gguf_value *names = gguf_find(&model->gguf, NAMES_KEY);
@@ -399,9 +430,22 @@ enum status chat_load_gguf(struct model *model, struct error *error)
             add_end(model, id);
     }
     read_generation(model);
+    take_suggestions(model);
     if (status == STATUS_OK)
         finish(model);
     return status;
+}
+
+static void put_suggestions(const struct model *model, struct gguf_writer *writer)
+{
+    for (size_t i = 0; i < sizeof suggestions / sizeof *suggestions; i++) {
+        const json_t *value = json_object_get(model->chat.generation, suggestions[i].name);
+        int64_t integer = json_integer_value(value);
+        if (!suggestions[i].whole && json_is_number(value))
+            gguf_put_f32(writer, suggestions[i].key, (float)json_number_value(value));
+        else if (json_is_integer(value) && integer >= 0 && integer <= INT32_MAX)
+            gguf_put_u32(writer, suggestions[i].key, (uint32_t)integer);
+    }
 }
 
 /* llama.cpp knows two ends beside eos; all of them are in the generation's configuration. */
@@ -438,6 +482,7 @@ void chat_put_gguf(const struct model *model, struct gguf_writer *writer)
             gguf_item_text(writer, name, strlen(name));
     }
     put_ends(model, writer);
+    put_suggestions(model, writer);
     int64_t eos = model->decoder.config.eos_token;
     bool more = chat->end_count > 2 || (eos >= 0 && eos != model->tokenizer.eos);
     json_t *generation = chat->generation || more ? make_generation(model) : NULL;

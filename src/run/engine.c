@@ -12,6 +12,7 @@
 #include "run/text_stream.h"
 
 #define CHUNK_USUAL 512
+#define KEPT_MOST 64                  /* answers that wait to be computed again */
 #define CACHE_MOST ((int64_t)1 << 20) /* tokens, when nobody says how many */
 
 /* A request at work or waiting. */
@@ -25,6 +26,7 @@ struct engine_job {
     struct kv_sequence sequence;
     int64_t pages; /* that it may need in all */
     bool beyond, canceled, ended;
+    bool kept, known; /* an answer that is computed again; that has been */
     struct sampler sampler;
     struct text_stream stream;
     double submitted, started, prompted;
@@ -39,6 +41,8 @@ struct engine {
     struct engine_job **slots;
     int64_t first, end; /* window of slots at work */
     struct engine_job *queue, **queue_end;
+    struct engine_job *kept; /* answers to be computed again, the last one first */
+    int64_t kept_count, kept_working;
     struct decoder_run *runs;
     struct engine_job **run_jobs, **prompts;
     struct slot_move *moves;
@@ -126,7 +130,12 @@ static void end_job(struct engine *e, struct engine_job *job, enum engine_end en
         .message = message,
     };
     job->ended = true;
+    if (job->kept) {
+        job->known = true;
+        return;
+    }
     e->counts.ended++;
+    job->request.keep = r->keep && (end == ENGINE_STOPPED || end == ENGINE_LENGTH);
     if (!job->stream.stopped)
         text_stream_finish(&job->stream, &result.text, &result.length);
     if (r->on_end)
@@ -146,6 +155,11 @@ void engine_free(struct engine *e)
     for (int64_t i = e->first; i < e->end; i++) {
         end_job(e, e->slots[i], ENGINE_CANCELED, NULL);
         free_job(e, e->slots[i]);
+    }
+    while (e->kept) {
+        struct engine_job *job = e->kept;
+        e->kept = job->next;
+        free_job(e, job);
     }
     prefixes_free(&e->prefixes);
     kv_cache_free(&e->cache);
@@ -191,7 +205,8 @@ static bool copy_request(struct engine_job *job, const struct engine_request *r)
     struct token_bias *biases =
         arena_calloc(&job->arena, (size_t)r->bias_count + 1, sizeof *biases);
     char **stops = arena_calloc(&job->arena, (size_t)r->stop_count + 1, sizeof *stops);
-    if (!biases || !stops)
+    int32_t *shown = arena_calloc(&job->arena, (size_t)r->shown_count + 1, sizeof *shown);
+    if (!biases || !stops || !shown)
         return false;
     job->request = *r;
     job->request.stop_count = 0;
@@ -205,7 +220,11 @@ static bool copy_request(struct engine_job *job, const struct engine_request *r)
     }
     if (r->bias_count > 0)
         memcpy(biases, r->biases, (size_t)r->bias_count * sizeof *biases);
+    if (r->shown_count > 0)
+        memcpy(shown, r->shown, (size_t)r->shown_count * sizeof *shown);
     job->request.biases = biases;
+    job->request.shown = job->stream.shown = shown;
+    job->stream.shown_count = r->shown_count;
     job->request.stops = (const char *const *)stops;
     job->stream.stops = stops;
     job->stream.stop_count = job->request.stop_count;
@@ -306,34 +325,102 @@ static void share_prefix(struct engine *e, struct engine_job *job)
     job->shared = job->sequence.length;
 }
 
+/* Puts a job at work; false when it has to wait for a slot or for pages. */
+static bool begin_job(struct engine *e, struct engine_job *job)
+{
+    int64_t slot = slots_admit(e->options.slots, e->first, e->end);
+    if (slot < 0)
+        return false;
+    share_prefix(e, job);
+    int64_t needed = promised_pages(e) + job->pages - job->sequence.page_count;
+    if (!prefixes_make_room(&e->prefixes, needed)) {
+        kv_sequence_truncate(&e->cache, &job->sequence, 0);
+        return false;
+    }
+    job->started = now();
+    e->slots[slot] = job;
+    if (e->first == e->end)
+        e->first = e->end = slot;
+    e->first = slot < e->first ? slot : e->first;
+    e->end = slot >= e->end ? slot + 1 : e->end;
+    return true;
+}
+
 static void admit(struct engine *e)
 {
     while (e->queue) {
         struct engine_job *job = e->queue;
-        int64_t slot = slots_admit(e->options.slots, e->first, e->end);
-        if (slot < 0)
+        if (!begin_job(e, job))
             return;
-        share_prefix(e, job);
-        int64_t needed = promised_pages(e) + job->pages - job->sequence.page_count;
-        if (!prefixes_make_room(&e->prefixes, needed)) {
-            kv_sequence_truncate(&e->cache, &job->sequence, 0);
-            return;
-        }
         e->queue = job->next;
         if (!e->queue)
             e->queue_end = &e->queue;
         job->next = NULL;
-        job->started = now();
-        e->slots[slot] = job;
-        if (e->first == e->end)
-            e->first = e->end = slot;
-        e->first = slot < e->first ? slot : e->first;
-        e->end = slot >= e->end ? slot + 1 : e->end;
         e->counts.waiting--;
         e->counts.working++;
         e->counts.prompt_tokens += job->request.prompt_count;
         e->counts.shared_tokens += job->shared;
     }
+}
+
+/* Answers that are computed again as prompts. */
+
+static void drop_oldest_kept(struct engine *e)
+{
+    struct engine_job **link = &e->kept;
+    while ((*link)->next)
+        link = &(*link)->next;
+    free_job(e, *link);
+    *link = NULL;
+    e->kept_count--;
+}
+
+/* Takes a job over that has ended, as a request for its tokens' whole pages that tells nobody.
+ * False when there is nothing to gain. */
+static bool keep_job(struct engine *e, struct engine_job *job)
+{
+    int64_t whole = job->tokens.count < e->options.context ? job->tokens.count : e->options.context;
+    whole = whole / KV_PAGE * KV_PAGE;
+    bool gains = job->kept ? !job->known : whole > job->request.prompt_count / KV_PAGE * KV_PAGE;
+    if (!e->options.share_prefixes || !job->request.keep || !gains ||
+        kv_pages_for(whole) > e->cache.pages)
+        return false;
+    kv_sequence_clear(&e->cache, &job->sequence);
+    sampler_free(&job->sampler);
+    text_stream_free(&job->stream);
+    job->stream = (struct text_stream){0};
+    job->tokens.count = whole;
+    job->request = (struct engine_request){.prompt_count = whole, .keep = true};
+    job->pages = kv_pages_for(whole);
+    job->made = 0;
+    job->canceled = job->ended = false;
+    job->kept = true;
+    job->id = ++e->next_id; /* nobody's, to be canceled by */
+    if (e->kept_count == KEPT_MOST)
+        drop_oldest_kept(e);
+    job->next = e->kept;
+    e->kept = job;
+    e->kept_count++;
+    return true;
+}
+
+/* Kept answers work one by one while nothing else does. When something comes they end, to go on
+ * later; the pages that they have computed are known then. */
+static void turn_to_kept(struct engine *e)
+{
+    bool others = e->queue || e->end - e->first > e->kept_working;
+    struct engine_job *job = e->kept;
+    for (int64_t i = e->first; i < e->end && others; i++)
+        e->slots[i]->ended |= e->slots[i]->kept;
+    if (others || !job || e->kept_working > 0)
+        return;
+    e->kept = job->next;
+    e->kept_count--;
+    job->next = NULL;
+    if (begin_job(e, job))
+        e->kept_working++;
+    else
+        free_job(e, job);
 }
 
 /* Leaving. */
@@ -344,7 +431,9 @@ static void evict(struct engine *e)
     for (int64_t i = 0; i < e->options.slots; i++) {
         struct engine_job *job = i >= e->first && i < e->end ? e->slots[i] : NULL;
         if (job && job->ended) {
-            free_job(e, job);
+            *(job->kept ? &e->kept_working : &e->counts.working) -= 1;
+            if (!keep_job(e, job))
+                free_job(e, job);
             job = NULL;
             left++;
         }
@@ -353,7 +442,6 @@ static void evict(struct engine *e)
     }
     if (left == 0)
         return;
-    e->counts.working -= left;
     int64_t count = slots_reorder(e->taken, NULL, e->options.slots, e->moves, &start);
     for (int64_t i = 0; i < count; i++) {
         e->slots[e->moves[i].to] = e->slots[e->moves[i].from];
@@ -361,7 +449,7 @@ static void evict(struct engine *e)
     }
     e->counts.moves += count;
     e->first = start;
-    e->end = start + e->counts.working;
+    e->end = start + e->counts.working + e->kept_working;
 }
 
 /* Building a step. */
@@ -545,6 +633,7 @@ static void take_results(struct engine *e, int64_t count)
         const struct decoder_run *run = &e->runs[i];
         int64_t first = job->sequence.length - run->count;
         bool wanted = true;
+        e->counts.kept_tokens += job->kept ? run->count : 0;
         if (!run->single && job->request.prompt_log_probabilities)
             wanted = tell_prompt(e, job, first, run->count, logits);
         if (!run->single && e->options.share_prefixes)
@@ -561,12 +650,13 @@ static void take_results(struct engine *e, int64_t count)
 bool engine_step(struct engine *e)
 {
     drop_canceled(e);
+    turn_to_kept(e);
     evict(e);
     admit(e);
     int64_t count, outputs;
     struct error error = {0};
     if (e->first == e->end)
-        return e->queue != NULL;
+        return e->queue || e->kept;
     enum status status = build_step(e, &count, &outputs, &error);
     if (status == STATUS_OK)
         status = decoder_step(&e->model->decoder, &e->tape, &e->cache, e->runs, count, e->logits,
@@ -578,7 +668,7 @@ bool engine_step(struct engine *e)
     tape_reset(&e->tape);
     e->counts.steps++;
     evict(e);
-    return e->first != e->end || e->queue;
+    return e->first != e->end || e->queue || e->kept;
 }
 
 void engine_run(struct engine *e)

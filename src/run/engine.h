@@ -4,6 +4,12 @@
  * request gets does not depend on its company, bit for bit: single tokens and pieces of prompts are
  * each computed by kernels whose result for a row is the same whatever other rows there are.
  *
+ * Keys and values of made tokens come from the kernels of single tokens and so are other bits than
+ * those of the same tokens in a prompt. They are therefore not shared: what a request gets would
+ * depend on who came before. Answers that are likely to be part of a later prompt, as in a
+ * conversation, are computed again as a prompt while there is nothing else to do (`keep`), and give
+ * way at once when there is.
+ *
  * One thread calls all functions of an engine; callbacks are made from within engine_step. */
 #ifndef RUN_ENGINE_H
 #define RUN_ENGINE_H
@@ -69,7 +75,11 @@ struct engine_request {
     int64_t likely;                /* alternatives told with them, at most ENGINE_LIKELY_MOST */
     bool ignore_end;               /* go on behind the token that ends a text */
     bool specials;                 /* special tokens have text */
-    bool continues;                /* the prompt is the middle of a text: no space is dropped */
+    const int32_t *shown;          /* those that have it all the same */
+    int64_t shown_count;
+    bool continues; /* the prompt is the middle of a text: no space is dropped */
+    bool keep;      /* a later prompt is likely to begin with this one and what was made of it: see
+                       above; nothing without share_prefixes */
     /* May return false to cancel. May be NULL. */
     bool (*on_token)(void *context, const struct engine_token *token);
     /* Told once, last. May be NULL. */
@@ -81,6 +91,7 @@ struct engine_counts {
     int64_t waiting, working;
     int64_t cache_pages, free_pages, shared_pages;
     int64_t steps, prompt_tokens, shared_tokens, made_tokens, moves, ended;
+    int64_t kept_tokens; /* of answers, computed again as prompts */
 };
 
 struct engine;
@@ -98,7 +109,8 @@ enum status engine_submit(struct engine *engine, const struct engine_request *re
                           struct error *error);
 /* The request ends before the next step; nothing happens when it has ended. */
 void engine_cancel(struct engine *engine, int64_t id);
-/* One step. False when there is nothing to do. */
+/* One step. False when there is nothing to do; answers to be kept are something, which the counts
+ * of waiting and working requests leave out. */
 bool engine_step(struct engine *engine);
 /* Steps until nothing is left to do. */
 void engine_run(struct engine *engine);

@@ -62,7 +62,10 @@ enum status text_stream_add(struct text_stream *s, int32_t token, const char **t
 {
     *text = "";
     *length = 0;
-    tok_decode_next(s->tokenizer, &token, 1, s->specials, &s->started, &s->text);
+    bool shown = s->specials;
+    for (int64_t i = 0; i < s->shown_count; i++)
+        shown |= s->shown[i] == token;
+    tok_decode_next(s->tokenizer, &token, 1, shown, &s->started, &s->text);
     enum status status = buffer_check(&s->text, error);
     if (status != STATUS_OK || s->text.length == s->told)
         return status;

@@ -14,8 +14,10 @@ struct text_stream {
     const struct tokenizer *tokenizer;
     char *const *stops; /* not empty strings */
     int64_t stop_count;
-    bool specials; /* special tokens have text too */
-    bool started;  /* true when the tokens continue a text */
+    bool specials;        /* special tokens have text too */
+    const int32_t *shown; /* those that have it all the same */
+    int64_t shown_count;
+    bool started; /* true when the tokens continue a text */
 
     struct buffer text;
     size_t told; /* bytes handed on */

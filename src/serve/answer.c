@@ -4,6 +4,7 @@
 #include <math.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/json_text.h"
 #include "serve/call.h"
@@ -152,19 +153,70 @@ static bool add_chat(struct choice *choice, const struct engine_token *token)
 bool answer_token(struct choice *choice, const struct engine_token *token)
 {
     const struct call *call = choice->call;
-    buffer_add(&choice->text, token->text, token->length);
-    if (choice->text.failed)
+    tool_reader_add(&choice->reader, token->text, token->length, &choice->text);
+    if (choice->text.failed || choice->reader.failed)
         return false;
     if (!call->request.log_probabilities)
         return true;
     return call->route == ROUTE_CHAT ? add_chat(choice, token) : add_classic(choice, token);
 }
 
+void answer_end(struct choice *choice, const char *text, size_t length)
+{
+    tool_reader_add(&choice->reader, text, length, &choice->text);
+    tool_reader_finish(&choice->reader, &choice->text);
+    if (choice->reader.failed)
+        choice->text.failed = 1;
+}
+
+/* Calls of tools. */
+
+static int64_t count_calls(const struct choice *choice)
+{
+    int64_t count = (int64_t)json_array_size(choice->reader.calls);
+    return choice->call->request.one_call && count > 1 ? 1 : count;
+}
+
+/* Nine letters and digits, which is what Mistral's templates want, and so fits all. */
+static void draw_call_id(const struct choice *choice, int64_t index, char id[10])
+{
+    static const char signs[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    const char *name = choice->call->id;
+    uint64_t seed = (uint64_t)choice->index * TOOL_CALLS_MOST + (uint64_t)index;
+    uint64_t number = XXH3_64bits_withSeed(name, strlen(name), seed);
+    for (int i = 0; i < 9; i++, number /= 62)
+        id[i] = signs[number % 62];
+    id[9] = 0;
+}
+
+/* The calls that were not told yet, which are then told. With their places, as in a stream. */
+static json_t *take_calls(struct choice *choice, bool places)
+{
+    json_t *list = json_array();
+    for (; choice->calls_told < count_calls(choice); choice->calls_told++) {
+        const json_t *call = json_array_get(choice->reader.calls, (size_t)choice->calls_told);
+        char id[10];
+        draw_call_id(choice, choice->calls_told, id);
+        json_t *item = json_pack("{s:s,s:s,s:{s:O,s:O}}", "id", id, "type", "function", "function",
+                                 "name", json_object_get(call, "name"), "arguments",
+                                 json_object_get(call, "arguments"));
+        if (item && places)
+            json_object_set_new(item, "index", json_integer(choice->calls_told));
+        if (json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 /* Pieces. */
 
 static const char *end_word(const struct choice *choice)
 {
-    return choice->end == ENGINE_LENGTH ? "length" : "stop";
+    return choice->end == ENGINE_LENGTH ? "length"
+           : count_calls(choice) > 0    ? "tool_calls"
+                                        : "stop";
 }
 
 /* What a choice has to tell, which is then told. */
@@ -234,6 +286,9 @@ static void chat_piece(struct choice *choice, bool end, struct buffer *out)
     if (choice->text.length > 0 || (end && choice->log_probabilities))
         put_delta(choice, json_pack("{s:o}", "content", take_text(choice)),
                   take_log_probabilities(choice), NULL, out);
+    if (choice->calls_told < count_calls(choice))
+        put_delta(choice, json_pack("{s:o}", "tool_calls", take_calls(choice, true)), json_null(),
+                  NULL, out);
     if (end)
         put_delta(choice, json_object(), json_null(), end_word(choice), out);
 }
@@ -267,13 +322,27 @@ void answer_fault(const struct serve_refusal *refusal, struct buffer *out)
 
 /* Whole answers. */
 
+static json_t *whole_message(struct choice *choice)
+{
+    bool called = count_calls(choice) > 0;
+    json_t *text = called && choice->text.length == 0 ? json_null() : take_text(choice);
+    json_t *message = json_pack("{s:s,s:o}", "role", "assistant", "content", text);
+    if (message && called &&
+        json_object_set_new(message, "tool_calls", take_calls(choice, false))) {
+        json_decref(message);
+        return NULL;
+    }
+    return message;
+}
+
 static json_t *whole_choice(struct choice *choice)
 {
-    json_t *text = take_text(choice), *lists = take_log_probabilities(choice);
+    json_t *lists = take_log_probabilities(choice);
     if (choice->call->route == ROUTE_CHAT)
-        return json_pack("{s:I,s:{s:s,s:o},s:o,s:s}", "index", (json_int_t)choice->index, "message",
-                         "role", "assistant", "content", text, "logprobs", lists, "finish_reason",
+        return json_pack("{s:I,s:o,s:o,s:s}", "index", (json_int_t)choice->index, "message",
+                         whole_message(choice), "logprobs", lists, "finish_reason",
                          end_word(choice));
+    json_t *text = take_text(choice);
     return json_pack("{s:I,s:o,s:o,s:s}", "index", (json_int_t)choice->index, "text", text,
                      "logprobs", lists, "finish_reason", end_word(choice));
 }

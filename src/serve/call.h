@@ -36,6 +36,8 @@ struct choice {
     bool ended, opened;
     enum engine_end end;
     int64_t prompt_tokens, shared_tokens, made_tokens;
+    struct tool_reader reader; /* that takes calls of tools out of the text */
+    int64_t calls_told;
     struct buffer text;        /* not told yet: all of it when the answer does not stream */
     int64_t characters;        /* of the text before the next token, for text_offset */
     json_t *log_probabilities; /* of tokens not told yet, in the layout of the route; or NULL */
@@ -58,6 +60,7 @@ struct call {
     struct connection_note *note;
     struct buffer body;
     bool too_large, whole;
+    int64_t charged; /* bytes of the body that count in the server's body_bytes */
     struct serve_refusal refusal;
     /* Written before the call is handed over, then only read. */
     struct serve_request request;
@@ -106,6 +109,7 @@ struct server {
     struct call *calls; /* all that the worker holds */
     struct connection_note *connections;
     int64_t connection_count, sequences, working; /* sequences: not ended */
+    int64_t body_bytes;                           /* of all calls there are */
     bool draining, stopping, stops;               /* stops: some call has to be stopped */
     struct engine_counts counts;
     struct metrics metrics;
@@ -131,6 +135,8 @@ void serve_resume(struct call *call);
 
 /* Remembers a token of a choice; false when out of memory. */
 bool answer_token(struct choice *choice, const struct engine_token *token);
+/* Remembers the last text of a choice. */
+void answer_end(struct choice *choice, const char *text, size_t length);
 /* The next piece of an answer that streams, appended to `out` as an event: what is untold of the
  * choice, or its end. */
 void answer_piece(struct choice *choice, bool end, struct buffer *out);

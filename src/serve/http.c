@@ -294,6 +294,47 @@ static void set_busy(struct call *call, bool busy)
     pthread_mutex_unlock(&call->server->mutex);
 }
 
+/* Bodies. All together are bounded, since memory is: by themselves, as many clients as may connect
+ * could send the largest body each. */
+
+static void refuse_bytes(struct call *call)
+{
+    buffer_free(&call->body);
+    pthread_mutex_lock(&call->server->mutex);
+    call->server->body_bytes -= call->charged;
+    call->charged = 0;
+    pthread_mutex_unlock(&call->server->mutex);
+    serve_refuse(&call->refusal, 503, NULL, "overloaded",
+                 "too many bytes of requests are being sent or wait; try again later");
+}
+
+/* Whether so many bytes more are within the bound of all bodies; then they count. */
+static bool charge(struct call *call, size_t length, bool count)
+{
+    struct server *s = call->server;
+    pthread_mutex_lock(&s->mutex);
+    bool fits = (int64_t)length <= s->options.bodies_limit - s->body_bytes;
+    if (fits && count) {
+        s->body_bytes += (int64_t)length;
+        call->charged += (int64_t)length;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return fits;
+}
+
+/* The rest of a body that is refused is read and forgotten: the client is not listening yet. */
+static void take_body(struct call *call, const char *bytes, size_t length)
+{
+    call->too_large =
+        call->too_large || call->body.length + length > (size_t)call->server->options.body_limit;
+    if (call->too_large || call->refusal.status)
+        return;
+    if (charge(call, length, true))
+        buffer_add(&call->body, bytes, length);
+    else
+        refuse_bytes(call);
+}
+
 /* The line and the headers are there: what can be refused without the body is. */
 static struct call *begin(struct server *server, struct MHD_Connection *connection,
                           const char *path, const char *method)
@@ -321,6 +362,8 @@ static struct call *begin(struct server *server, struct MHD_Connection *connecti
                      "a valid key is needed: 'Authorization: Bearer KEY'");
     else if (length && strtoll(length, NULL, 10) > server->options.body_limit)
         call->too_large = true;
+    else if (length && !charge(call, strtoull(length, NULL, 10), false))
+        refuse_bytes(call);
     return call;
 }
 
@@ -338,10 +381,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return call->refusal.status || call->too_large ? answer(call) : MHD_YES;
     }
     if (*length > 0) {
-        call->too_large =
-            call->too_large || call->body.length + *length > (size_t)server->options.body_limit;
-        if (!call->too_large)
-            buffer_add(&call->body, bytes, *length);
+        take_body(call, bytes, *length);
         *length = 0;
         return call->body.failed ? MHD_NO : MHD_YES;
     }

@@ -76,12 +76,16 @@ void metrics_write(const struct metrics *m, const struct metrics_state *s, struc
                 buffer_printf(text, "adze_requests_total{route=\"%s\",status=\"%d\"} %" PRIu64 "\n",
                               routes[route], statuses[i], m->requests[route][i]);
     number(text, "connections", "gauge", "Open connections.", s->connections);
+    number(text, "body_bytes", "gauge",
+           "Bytes of requests that are being sent, wait or are at work.", s->body_bytes);
     number(text, "queue_sequences", "gauge", "Sequences that wait for a slot.", s->waiting);
     number(text, "working_sequences", "gauge", "Sequences at work.", s->working);
     number(text, "prompt_tokens_total", "counter", "Tokens of prompts taken in.", e->prompt_tokens);
     number(text, "shared_tokens_total", "counter", "Of these, found in the cache.",
            e->shared_tokens);
     number(text, "made_tokens_total", "counter", "Tokens generated.", e->made_tokens);
+    number(text, "kept_tokens_total", "counter",
+           "Tokens of answers computed again as prompts, for what follows them.", e->kept_tokens);
     number(text, "embedded_tokens_total", "counter", "Tokens of texts embedded.",
            (int64_t)m->embedded);
     number(text, "canceled_total", "counter", "Requests whose client left before the end.",

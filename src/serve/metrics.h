@@ -43,7 +43,7 @@ void metrics_answer(struct metrics *metrics, enum metrics_route route, int statu
 
 /* What is true just now, beside the counts. */
 struct metrics_state {
-    int64_t waiting, working, connections;
+    int64_t waiting, working, connections, body_bytes;
     struct engine_counts engine;
 };
 void metrics_write(const struct metrics *metrics, const struct metrics_state *state,

@@ -19,8 +19,9 @@ enum status serve_encode_text(const struct model *model, const struct serve_prom
  * the end of another document. */
 enum status serve_encode(const struct model *model, const struct serve_prompt *prompt,
                          enum serve_around around, struct tok_ids *ids, struct error *error);
-/* The tokens of prompt `index` of a request: of a chat, its messages in the model's template. */
-enum status serve_encode_request(const struct model *model, const struct serve_request *request,
+/* The tokens of prompt `index` of a request: of a chat, its messages in the model's template; then
+ * fills in what is needed to find calls of tools in the answer. */
+enum status serve_encode_request(const struct model *model, struct serve_request *request,
                                  int64_t index, struct tok_ids *ids, struct error *error);
 
 #endif

@@ -47,7 +47,7 @@ json_t *serve_refusal_json(const struct serve_refusal *r)
 struct reader {
     struct serve_request *request;
     struct serve_refusal *refusal;
-    int64_t vocabulary;
+    const struct serve_terms *terms;
 };
 
 static void wrong(struct reader *r, const char *field, const char *must)
@@ -141,10 +141,10 @@ static bool read_ids(struct reader *r, const char *name, const json_t *list,
     }
     for (size_t i = 0; i < count; i++) {
         int64_t id;
-        if (!whole(json_array_get(list, i), &id) || id < 0 || id >= r->vocabulary) {
+        if (!whole(json_array_get(list, i), &id) || id < 0 || id >= r->terms->vocabulary) {
             serve_refuse(r->refusal, 400, name, NULL,
                          "'%s': item %zu is no token id from 0 to %lld", name, i,
-                         (long long)r->vocabulary - 1);
+                         (long long)r->terms->vocabulary - 1);
             return false;
         }
         ids[i] = (int32_t)id;
@@ -288,7 +288,8 @@ static void read_chat(struct reader *r)
         q->tools = NULL;
     if (choice && (!chosen || (strcmp(chosen, "auto") != 0 && strcmp(chosen, "none") != 0)))
         serve_refuse(r->refusal, 400, "tool_choice", "unsupported_parameter",
-                     "'tool_choice' may be \"auto\" or \"none\"");
+                     "'tool_choice' may be \"auto\" or \"none\": a call cannot be forced");
+    q->one_call = !flag(r, "parallel_tool_calls", true);
     if (field(r, "response_format") &&
         (!json_is_string(format) || strcmp(json_string_value(format), "text") != 0))
         serve_refuse(r->refusal, 400, "response_format", "unsupported_parameter",
@@ -376,12 +377,12 @@ static void read_biases(struct reader *r)
         char *end;
         long long id = strtoll(key, &end, 10);
         double bias = json_number_value(value);
-        if (*end || end == key || id < 0 || id >= r->vocabulary || !json_is_number(value) ||
+        if (*end || end == key || id < 0 || id >= r->terms->vocabulary || !json_is_number(value) ||
             bias < -100 || bias > 100) {
             serve_refuse(r->refusal, 400, "logit_bias", NULL,
                          "'logit_bias' must map token ids from 0 to %lld to numbers from -100 to "
                          "100",
-                         (long long)r->vocabulary - 1);
+                         (long long)r->terms->vocabulary - 1);
             return;
         }
         q->biases[q->bias_count++] = (struct token_bias){(int32_t)id, (float)bias};
@@ -392,21 +393,22 @@ static void read_sampling(struct reader *r)
 {
     struct serve_request *q = r->request;
     struct sampling_options *s = &q->sampling;
-    s->temperature = real(r, "temperature", 1, 0, 100);
-    s->top_p = real(r, "top_p", 1, 0, 1);
+    const struct sampling_options *d = &r->terms->sampling;
+    s->temperature = real(r, "temperature", d->temperature, 0, 100);
+    s->top_p = real(r, "top_p", d->top_p, 0, 1);
     if (s->top_p == 0) /* the sampler takes 0 as off; here it is the narrowest cut */
         s->top_p = 1e-9;
-    s->top_k = integer(r, "top_k", 0, -1, INT32_MAX);
+    s->top_k = integer(r, "top_k", d->top_k, -1, INT32_MAX);
     s->top_k = s->top_k < 0 ? 0 : s->top_k;
-    s->min_p = real(r, "min_p", 0, 0, 1);
-    s->typical_p = real(r, "typical_p", 1, 0, 1);
-    s->presence_penalty = real(r, "presence_penalty", 0, -2, 2);
-    s->frequency_penalty = real(r, "frequency_penalty", 0, -2, 2);
-    s->repetition_penalty = real(r, "repetition_penalty", 1, 0.01, 100);
-    s->repetition_window = integer(r, "repetition_window", 64, 0, 1 << 20);
-    s->mirostat = integer(r, "mirostat", 0, 0, 2);
-    s->mirostat_surprise = real(r, "mirostat_tau", 5, 0, 100);
-    s->mirostat_rate = real(r, "mirostat_eta", 0.1, 0, 1);
+    s->min_p = real(r, "min_p", d->min_p, 0, 1);
+    s->typical_p = real(r, "typical_p", d->typical_p, 0, 1);
+    s->presence_penalty = real(r, "presence_penalty", d->presence_penalty, -2, 2);
+    s->frequency_penalty = real(r, "frequency_penalty", d->frequency_penalty, -2, 2);
+    s->repetition_penalty = real(r, "repetition_penalty", d->repetition_penalty, 0.01, 100);
+    s->repetition_window = integer(r, "repetition_window", d->repetition_window, 0, 1 << 20);
+    s->mirostat = integer(r, "mirostat", d->mirostat, 0, 2);
+    s->mirostat_surprise = real(r, "mirostat_tau", d->mirostat_surprise, 0, 100);
+    s->mirostat_rate = real(r, "mirostat_eta", d->mirostat_rate, 0, 1);
     q->seeded = field(r, "seed") != NULL;
     s->seed = (uint64_t)integer(r, "seed", 0, INT64_MIN, INT64_MAX);
 }
@@ -480,10 +482,10 @@ static void read_detokenize(struct reader *r)
         q->prompt_count = 1;
 }
 
-bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
+bool serve_request_take(enum serve_kind kind, json_t *body, const struct serve_terms *terms,
                         struct serve_request *request, struct serve_refusal *refusal)
 {
-    struct reader r = {request, refusal, vocabulary};
+    struct reader r = {request, refusal, terms};
     *request = (struct serve_request){.kind = kind, .body = json_incref(body)};
     request->arena.block_bytes = 1024;
     if (!json_is_object(body))
@@ -501,8 +503,9 @@ bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
     return refusal->status == 0;
 }
 
-bool serve_request_read(enum serve_kind kind, const char *body, size_t length, int64_t vocabulary,
-                        struct serve_request *request, struct serve_refusal *refusal)
+bool serve_request_read(enum serve_kind kind, const char *body, size_t length,
+                        const struct serve_terms *terms, struct serve_request *request,
+                        struct serve_refusal *refusal)
 {
     json_error_t fault;
     json_t *object = json_loadb(body ? body : "", length, JSON_ALLOW_NUL, &fault);
@@ -511,7 +514,7 @@ bool serve_request_read(enum serve_kind kind, const char *body, size_t length, i
                      fault.text, fault.line, fault.column);
         return false;
     }
-    bool read = serve_request_take(kind, object, vocabulary, request, refusal);
+    bool read = serve_request_take(kind, object, terms, request, refusal);
     json_decref(object);
     return read;
 }
@@ -534,6 +537,8 @@ struct engine_request serve_request_engine(const struct serve_request *q,
         .likely = q->likely,
         .ignore_end = q->ignore_end,
         .continues = q->kind == SERVE_COMPLETION,
+        .shown = q->shown,
+        .shown_count = q->shown_count,
     };
     request.sampling.seed += (uint64_t)choice;
     return request;
@@ -545,6 +550,8 @@ void serve_request_trim(struct serve_request *q)
     if (!kept) /* then all of it stays */
         return;
     json_object_set(kept, "stop", json_object_get(q->body, "stop"));
+    if (q->form != TOOL_FORM_NONE && q->tools)
+        json_object_set(kept, "tools", (json_t *)(uintptr_t)q->tools);
     if (q->echo)
         json_object_set(kept, "prompt", json_object_get(q->body, "prompt"));
     for (int64_t i = 0; i < q->prompt_count && !q->echo; i++)
@@ -553,7 +560,8 @@ void serve_request_trim(struct serve_request *q)
     json_decref(q->body);
     q->body = kept;
     q->messages = NULL;
-    q->tools = q->template = NULL;
+    q->template = NULL;
+    q->tools = json_object_get(kept, "tools");
 }
 
 void serve_request_free(struct serve_request *request)

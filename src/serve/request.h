@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "run/engine.h"
+#include "text/tool_calls.h"
 
 enum serve_kind {
     SERVE_COMPLETION,
@@ -49,8 +50,13 @@ struct serve_request {
     json_t *body;       /* texts point into it */
     struct serve_prompt *prompts;
     int64_t prompt_count;
-    json_t *messages;       /* of a chat, its one prompt: contents are texts or null; owned */
-    const json_t *tools;    /* a list, or NULL */
+    json_t *messages;    /* of a chat, its one prompt: contents are texts or null; owned */
+    const json_t *tools; /* a list, or NULL */
+    bool one_call;       /* of the calls of tools in an answer the first is told alone */
+    enum tool_form form; /* of calls; this and what follows is found with the prompt's tokens */
+    bool thinking;       /* the prompt begins a thought */
+    int32_t *shown;      /* special tokens that calls are marked with */
+    int64_t shown_count;
     const json_t *template; /* further variables of the chat template, or NULL */
     struct sampling_options sampling;
     bool seeded;
@@ -65,15 +71,24 @@ struct serve_request {
     bool open, goes_on;   /* of a chat: an answer is begun; the last message is gone on with */
 };
 
-/* Reads a body of `length` bytes; `vocabulary` bounds token ids. On failure fills the refusal and
- * leaves nothing to free; else free with serve_request_free. */
-bool serve_request_read(enum serve_kind kind, const char *body, size_t length, int64_t vocabulary,
-                        struct serve_request *request, struct serve_refusal *refusal);
+/* What a body is read with: token ids are below `vocabulary`, and `sampling` is what the body
+ * leaves out of it. */
+struct serve_terms {
+    int64_t vocabulary;
+    struct sampling_options sampling;
+};
+
+/* Reads a body of `length` bytes. On failure fills the refusal and leaves nothing to free; else
+ * free with serve_request_free. */
+bool serve_request_read(enum serve_kind kind, const char *body, size_t length,
+                        const struct serve_terms *terms, struct serve_request *request,
+                        struct serve_refusal *refusal);
 /* The same for an object that was read already; a reference is kept. */
-bool serve_request_take(enum serve_kind kind, json_t *body, int64_t vocabulary,
+bool serve_request_take(enum serve_kind kind, json_t *body, const struct serve_terms *terms,
                         struct serve_request *request, struct serve_refusal *refusal);
 /* Gives up what is not needed once the prompts are tokens: a body may hold much that nobody asked
- * for, and requests may wait in numbers. Only stops, and prompts that are echoed, stay. */
+ * for, and requests may wait in numbers. Only stops, tools that may be called, and prompts that are
+ * echoed, stay. */
 void serve_request_trim(struct serve_request *request);
 void serve_request_free(struct serve_request *request);
 

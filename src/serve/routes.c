@@ -31,12 +31,15 @@ static const char *usual_format(const struct model *model)
 json_t *route_card(const struct server *server)
 {
     const struct decoder_config *c = &server->model->decoder.config;
-    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:b}", "name", server->options.alias,
-                     "family", c->family, "parameters", (json_int_t)decoder_count(c).parameters,
-                     "format", usual_format(server->model), "layers", (json_int_t)c->layers,
-                     "width", (json_int_t)c->width, "context", (json_int_t)server->context,
-                     "vocabulary", (json_int_t)c->vocabulary, "chat", serve_can_chat(server->model),
-                     "text", !c->bidirectional);
+    const struct sampling_options *d = &server->options.sampling;
+    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:{s:f,s:I,s:f,s:f,s:f}}", "name",
+                     server->options.alias, "family", c->family, "parameters",
+                     (json_int_t)decoder_count(c).parameters, "format", usual_format(server->model),
+                     "layers", (json_int_t)c->layers, "width", (json_int_t)c->width, "context",
+                     (json_int_t)server->context, "vocabulary", (json_int_t)c->vocabulary, "chat",
+                     serve_can_chat(server->model), "text", !c->bidirectional, "sampling",
+                     "temperature", d->temperature, "top_k", (json_int_t)d->top_k, "top_p",
+                     d->top_p, "min_p", d->min_p, "repetition_penalty", d->repetition_penalty);
 }
 
 void route_models(struct call *call, struct buffer *out)
@@ -55,6 +58,7 @@ static struct metrics_state now_state(const struct server *s)
         .waiting = s->sequences > s->working ? s->sequences - s->working : 0,
         .working = s->working,
         .connections = s->connection_count,
+        .body_bytes = s->body_bytes,
         .engine = s->counts,
     };
 }
@@ -107,8 +111,9 @@ void route_health(struct call *call, struct buffer *out)
 
 static bool read_body(struct call *call, enum serve_kind kind)
 {
-    return serve_request_read(kind, call->body.data, call->body.length,
-                              call->server->model->decoder.config.vocabulary, &call->request,
+    const struct serve_terms terms = {.vocabulary = call->server->model->decoder.config.vocabulary,
+                                      .sampling = call->server->options.sampling};
+    return serve_request_read(kind, call->body.data, call->body.length, &terms, &call->request,
                               &call->refusal);
 }
 
@@ -220,7 +225,11 @@ bool route_prepare(struct call *call)
         return false;
     }
     for (int64_t i = 0; i < count; i++)
-        call->choices[i] = (struct choice){.call = call, .index = i, .prompt = i / q->n};
+        call->choices[i] = (struct choice){
+            .call = call,
+            .index = i,
+            .prompt = i / q->n,
+            .reader = {.form = q->form, .tools = q->tools, .thinking = q->thinking}};
     call->choice_count = count;
     call->created = (int64_t)time(NULL);
     draw_name(call);

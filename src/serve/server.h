@@ -16,11 +16,13 @@ struct server_options {
     int64_t key_count;
     const char *alias; /* the model's name; NULL: its file's */
     struct engine_options engine;
-    int64_t queue;      /* sequences that may wait beside those at work */
-    double timeout;     /* seconds for a request; 0: none */
+    struct sampling_options sampling; /* where requests say nothing */
+    int64_t queue;                    /* sequences that may wait beside those at work */
+    double timeout;                   /* seconds for a request; 0: none */
     double patience;    /* seconds for a client to send a request, or to take a part of an answer */
     double grace;       /* seconds for requests at work once the server is to stop */
     int64_t body_limit; /* bytes */
+    int64_t bodies_limit;     /* bytes of all requests that are being sent, wait or are at work */
     int64_t prompt_limit;     /* tokens; 0: the context */
     int64_t connections;      /* at once; 0: what slots and queue need */
     int64_t connections_each; /* from one address; 0: no limit */

@@ -36,12 +36,14 @@ void serve_release(struct call *call)
 {
     pthread_mutex_lock(&call->server->mutex);
     bool last = --call->holders == 0;
+    call->server->body_bytes -= last ? call->charged : 0;
     pthread_mutex_unlock(&call->server->mutex);
     if (!last)
         return;
     for (int64_t i = 0; i < call->choice_count; i++) {
         buffer_free(&call->choices[i].text);
         json_decref(call->choices[i].log_probabilities);
+        tool_reader_free(&call->choices[i].reader);
     }
     for (int64_t i = 0; call->prompts && i < call->request.prompt_count; i++)
         tok_ids_free(&call->prompts[i]);
@@ -208,7 +210,7 @@ static void on_end(void *context, const struct engine_result *result)
     choice->prompt_tokens = result->prompt_tokens;
     choice->shared_tokens = result->shared_tokens;
     choice->made_tokens = result->made_tokens;
-    buffer_add(&choice->text, result->text, result->length);
+    answer_end(choice, result->text, result->length);
     if (result->end == ENGINE_FAILED)
         serve_refuse(&call->failure, 500, NULL, NULL, "%s", result->message);
     else if (result->end != ENGINE_CANCELED && call->request.stream)
@@ -242,6 +244,7 @@ static enum status submit(struct choice *choice, struct error *error)
     request.on_token = on_token;
     request.on_end = on_end;
     request.context = choice;
+    request.keep = q->kind == SERVE_CHAT && q->n == 1;
     put_echo(choice);
     return engine_submit(call->server->engine, &request, &choice->engine_id, error);
 }

@@ -1,11 +1,15 @@
 #!/bin/sh
 # The server as its clients meet it: all routes, answers that stream and that don't, many at once,
-# limits, keys, hostile input, and its end.
+# limits, keys, hostile input, and its end. ADZE_FLOOD says how many requests come at once,
+# ADZE_TRAINER which program makes the models: sanitizers make both slow.
 . "$(dirname "$0")/common.sh"
 command -v curl >/dev/null || fail "curl is missing: scripts/deps.sh --tests --install"
 client=$(dirname "$adze")/serve_client
+trainer=${ADZE_TRAINER:-$adze}
+count=${ADZE_FLOOD:-10000}
+[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -gt 10500 ] || count=2000
 make_corpus
-"$adze" train -d corpus --steps 60 --layers 2 --width 64 --heads 2 --context 512 --batch 2 \
+"$trainer" train -d corpus --steps 60 --layers 2 --width 64 --heads 2 --context 512 --batch 2 \
     --vocabulary 300 --threads 2 -o model -q || fail "no model"
 
 server=
@@ -14,7 +18,8 @@ trap 'kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
 # start OPTIONS...: starts a server at a free port; sets $server and $url.
 start() {
     : >server.txt
-    "$adze" serve -m model --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
+    case $1 in -m) ;; *) set -- -m model "$@" ;; esac
+    "$adze" serve --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
     server=$!
     for i in $(seq 200); do
         port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
@@ -52,7 +57,7 @@ streamed_text() {
     sed -n 's/^data: .*"index":0,"text":"\(.*\)","logprobs".*/\1/p' "$1" | tr -d '\n'
 }
 
-start --slots 4 --queue 3000 --patience 3 --grace 300
+start --slots 4 --queue 20000 --patience 3 --grace 300
 
 # the small routes
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "not healthy"
@@ -66,6 +71,8 @@ ask /detokenize "{\"tokens\":$tokens}"
 has '"prompt":"the cat sees"'
 curl -s "$url/" >page.html
 has '<title>adze</title>' page.html
+curl -s "$url/stats" >answer.txt
+has '"sampling":{"temperature":0.8'
 [ "$(curl -s -o /dev/null -w '%{http_code}' -I "$url/health")" = 200 ] || fail "HEAD is refused"
 
 # completions: whole, streamed, from token ids, in lists, alone and together
@@ -170,6 +177,14 @@ status=$(curl -s -o answer.txt -w '%{http_code}' -H 'Origin: http://evil.example
 [ "$status" = 403 ] || fail "a foreign page may ask: $status"
 status=$(curl -s -o answer.txt -w '%{http_code}' -H "Origin: $url" "$url/v1/models")
 [ "$status" = 200 ] || fail "the own page may not ask: $status"
+for length in 99999999999999999999 -1 x 9223372036854775807; do
+    status=$(curl -s -m 5 -o answer.txt -w '%{http_code}' -H "Content-Length: $length" \
+        "$url/v1/completions" -d '{"prompt":"a"}')
+    case $status in 400 | 413) ;; *) fail "Content-Length $length: $status" ;; esac
+done
+awk 'BEGIN { printf "X: "; for (i = 0; i < 100000; i++) printf "x"; print "" }' >header.txt
+status=$(curl -s -m 5 -o answer.txt -w '%{http_code}' -H @header.txt "$url/health")
+[ "$status" = 431 ] || fail "a header of 100 kB: $status"
 printf 'GARBAGE\r\n\r\n' | curl -s -m 5 "telnet://127.0.0.1:$port" >/dev/null 2>&1
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "hurt by malformed requests"
 
@@ -189,19 +204,35 @@ has 'adze_canceled_total 2' metrics.txt
 has 'adze_first_token_seconds_bucket{le="+Inf"}' metrics.txt
 has 'adze_requests_total{route="/v1/completions",status="400"}' metrics.txt
 
-# 2000 requests at once wait, and all get the one right answer
-"$client" flood "$port" 2000 '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
-has '200: 2000' flood.txt
+# many requests at once wait behind a large one, and all get the one right answer
+curl -s "$url/v1/completions" -o out.txt \
+    -d "{\"prompt\":[\"a\",\"b\",\"c\",\"d\"],\"max_tokens\":400,\"n\":$((count / 80 + 1)),\"ignore_eos\":true}" &
+large=$!
+sleep 0.2
+"$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt &
+flood=$!
+most=0
+while kill -0 $flood 2>/dev/null; do
+    waiting=$(curl -s "$url/metrics" | sed -n 's/^adze_queue_sequences //p')
+    [ "${waiting:-0}" -le $most ] || most=$waiting
+    sleep 0.1
+done
+wait $flood
+wait $large
+has "200: $count" flood.txt
 has 'different: 0' flood.txt
+[ $most -gt $((count * 3 / 4)) ] || fail "only $most requests have waited at once"
 
-# who sends a header byte by byte is cut off, and hinders nobody
-"$client" drip "$port" 50 >drip.txt &
-drip=$!
-sleep 1
-[ "$(curl -s -m 3 "$url/health")" = '{"status":"ok"}' ] || fail "hindered by slow clients"
-wait $drip
-has 'open: 0' drip.txt
-awk '/seconds/ && $2 > 8 { exit 1 }' drip.txt || fail "slow clients stay: $(cat drip.txt)"
+# who sends a header, or a body, byte by byte is cut off, and hinders nobody
+for part in header body; do
+    "$client" drip "$port" 50 $part >drip.txt &
+    drip=$!
+    sleep 1
+    [ "$(curl -s -m 3 "$url/health")" = '{"status":"ok"}' ] || fail "hindered by slow clients"
+    wait $drip
+    has 'open: 0' drip.txt
+    awk '/seconds/ && $2 > 8 { exit 1 }' drip.txt || fail "slow clients stay: $(cat drip.txt)"
+done
 
 # the page, in a browser
 if command -v chromium >/dev/null; then
@@ -219,7 +250,9 @@ else
 fi
 
 # a soft end: what is at work is finished, what comes is refused
-curl -s "$url/v1/completions" -o late.txt -d '{"prompt":"the cat","max_tokens":400,"n":64,"ignore_eos":true}' &
+last=$((count / 160 + 1))
+curl -s "$url/v1/completions" -o late.txt \
+    -d "{\"prompt\":\"the cat\",\"max_tokens\":400,\"n\":$((last + 1)),\"ignore_eos\":true}" &
 late=$!
 sleep 0.3
 kill -TERM $server
@@ -227,7 +260,7 @@ sleep 0.2
 status=$(curl -s -o answer.txt -w '%{http_code}' "$url/v1/completions" -d '{"prompt":"a"}')
 [ "$status" = 503 ] || [ "$status" = 000 ] || fail "taken while shutting down: $status"
 wait $late || fail "the last answer is lost"
-grep -q '"index":63' late.txt || fail "the last answer is cut: $(head -c 300 late.txt)"
+grep -q "\"index\":$last," late.txt || fail "the last answer is cut: $(head -c 300 late.txt)"
 wait $server || fail "the server ended with $?"
 
 # keys, a full queue, time limits
@@ -259,19 +292,46 @@ wait $slow
 has 'longer than 1.5 s' slow.txt
 stop
 
+# beyond the queue, each of many requests gets its answer or a clean refusal
+start --slots 4 --queue $((count / 20))
+"$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
+awk -v count=$count '/^[0-9]/ { sum += $2 } /^(200|429):/ { known += $2 }
+    END { exit !(sum == count && known == count) }' flood.txt || fail "not 200 and 429: $(cat flood.txt)"
+has '429: ' flood.txt
+has 'different: 0' flood.txt
+stop
+
+# all bodies together are bounded: what does not fit beside a slow one is refused, and later taken
+awk 'BEGIN { printf "{\"prompt\":\"a\",\"max_tokens\":1}"; for (i = 0; i < 70000; i++) printf " " }' >wide.txt
+start --bodies-limit 100000
+curl -s -o out.txt --limit-rate 20k -T wide.txt -X POST "$url/v1/completions" &
+slow=$!
+for i in $(seq 100); do
+    [ "$(curl -s "$url/metrics" | sed -n 's/^adze_body_bytes //p')" -gt 40000 ] && break
+    sleep 0.1
+done
+for how in Expect: Transfer-Encoding:chunked; do
+    status=$(curl -s -D head.txt -o answer.txt -w '%{http_code}' -H $how "$url/v1/completions" -d @wide.txt)
+    [ "$status" = 503 ] || fail "$how: more bodies than --bodies-limit are taken: $status"
+    has '"code":"overloaded"'
+    grep -qi '^retry-after: 1' head.txt || fail "503 without Retry-After"
+done
+kill $slow
+for i in $(seq 100); do
+    curl -s "$url/metrics" | grep -q '^adze_body_bytes 0$' && break
+    sleep 0.1
+done
+ask /v1/completions @wide.txt
+[ "$status" = 200 ] || fail "refused with no bodies there: $(cat answer.txt)"
+curl -s "$url/metrics" | grep -q '^adze_body_bytes 0$' || fail "bytes of bodies are not given back"
+stop
+
 # a model with a template chats: as it would continue the text that the template gives
 cp -r model talker
 cat >talker/tokenizer_config.json <<'END'
 {"chat_template": "{% for m in messages %}{% if m.role == 'bad' %}{{ raise_exception('no such role') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if tools %}T{{ tools | length }}{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"}
 END
-"$adze" serve -m talker --port 0 --threads 2 --alias talker --precision f32 2>server.txt &
-server=$!
-for i in $(seq 200); do
-    port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
-    [ -n "$port" ] && break
-    sleep 0.1
-done
-url=http://127.0.0.1:$port
+start -m talker --precision f32
 chat='"messages":[{"role":"user","content":[{"type":"text","text":"the cat"}]}],"max_tokens":12,"seed":2'
 ask /v1/chat/completions "{$chat,\"logprobs\":true,\"top_logprobs\":1}"
 [ "$status" = 200 ] || fail "no chat: $(cat answer.txt)"
@@ -287,10 +347,71 @@ head -n 1 stream.txt | grep -qF '"delta":{"role":"assistant","content":""}' || f
 sed -n 's/.*"delta":{"content":"\(.*\)"},"logprobs".*/\1/p' stream.txt | tr -d '\n' >said.txt
 [ "$(cat said.txt)" = "$said" ] || fail "streamed: $(cat said.txt); whole: $said"
 ask /v1/chat/completions "{$chat,\"tools\":[{},{}]}"
+[ "$status" = 200 ] || fail "tools are refused: $(cat answer.txt)"
 grep -q '"prompt_tokens":[0-9]*' answer.txt || fail "no tools: $(cat answer.txt)"
 refused 400 'no such role' /v1/chat/completions '{"messages":[{"role":"bad","content":"a"}]}'
 refused 400 'text only' /v1/chat/completions \
     '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}'
+stop
+
+# a model that calls tools: calls are taken out of the text, and what is no call stays in it
+for i in $(seq 400); do
+    printf 'Rain? Let me see. <tool_call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>;'
+    printf 'Sun? <tool_call>{"name": weather};'
+done >calls.txt
+"$trainer" train -d calls.txt --steps 120 --layers 2 --width 64 --heads 2 --context 128 --batch 4 \
+    --vocabulary 300 --threads 2 -o caller -q 2>train.txt || fail "no model: $(cat train.txt)"
+cat >caller/tokenizer_config.json <<'END'
+{"chat_template": "{% for m in messages %}{% if m.role == 'strict' %}{{ '' + m.content }}{% endif %}{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.arguments.city }}</tool_call>{% endfor %}{% endfor %}{% if tools and false %}<tool_call>{% endif %}"}
+END
+start -m caller --precision f32
+chat='"tools":[{}],"temperature":0,"max_tokens":100,"stop":[";"]'
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],$chat}"
+grep -qE '"message":\{"role":"assistant","content":" Let me see.","tool_calls":\[\{"id":"[A-Za-z0-9]{9}","type":"function","function":\{"name":"weather","arguments":"\{\\"city\\": \\"Ulm\\"\}"\}\}\]\},"logprobs":null,"finish_reason":"tool_calls"' \
+    answer.txt || fail "no call: $(cat answer.txt)"
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain? Let me see.\"}],$chat}"
+has '"content":null,"tool_calls":['
+curl -sN "$url/v1/chat/completions" \
+    -d "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],\"stream\":true,$chat}" >stream.txt
+grep -qE '"delta":\{"tool_calls":\[\{"id":"[A-Za-z0-9]{9}","type":"function","function":\{"name":"weather","arguments":"\{\\"city\\": \\"Ulm\\"\}"\},"index":0\}\]\}' \
+    stream.txt || fail "no call in the stream: $(cat stream.txt)"
+has '"delta":{},"logprobs":null,"finish_reason":"tool_calls"' stream.txt
+[ "$(sed -n 's/.*"delta":{"content":"\(.*\)"},"logprobs".*/\1/p' stream.txt | tr -d '\n')" = ' Let me see.' ] ||
+    fail "the text beside the call: $(cat stream.txt)"
+call=' <tool_call>{\"name\": '
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Sun?\"}],$chat}"
+has "\"content\":\"${call}weather}\"},\"logprobs\":null,\"finish_reason\":\"stop\""
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],$chat,\"tool_choice\":\"none\"}"
+has "\"content\":\" Let me see.${call}\\\"weather\\\", "
+refused 400 'cannot be forced' /v1/chat/completions \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Rain?\"}],$chat,\"tool_choice\":\"required\"}"
+# arguments in messages are texts; templates get them as objects, and a content where they need one
+ask /v1/chat/completions "{\"messages\":[{\"role\":\"strict\",\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"weather\",\"arguments\":\"{\\\"city\\\":\\\"Ulm\\\"}\"}}]}],$chat,\"max_tokens\":1}"
+[ "$status" = 200 ] || fail "a call in a message is refused: $(cat answer.txt)"
+cp answer.txt with_call.txt
+ask /tokenize '{"prompt":"<tool_call>Ulm</tool_call>","add_special_tokens":false}'
+has "\"prompt_tokens\":$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)," with_call.txt
+stop
+
+# what a request leaves out of the sampling is as the model suggests, here and in adze generate
+echo '{"temperature": 0}' >caller/generation_config.json
+start -m caller --precision f32
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":0}'
+cp answer.txt greedy.txt
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3}'
+[ "$(whole_text answer.txt)" = "$(whole_text greedy.txt)" ] || fail "not as suggested: $(cat answer.txt)"
+curl -s "$url/stats" >answer.txt
+has '"sampling":{"temperature":0.0,"top_k":40,'
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5,"top_k":0,"min_p":0,"top_p":1}'
+[ "$(whole_text answer.txt)" != "$(whole_text greedy.txt)" ] || fail "no temperature is obeyed"
+wild=$(whole_text answer.txt)
+"$adze" generate -m caller -p 'Rain?' -n 40 -s 3 --precision f32 -q >generated.txt
+"$adze" generate -m caller -p 'Rain?' -n 40 -s 3 --precision f32 -q --temperature 0 >zero.txt
+cmp -s generated.txt zero.txt || fail "generated: $(cat generated.txt)"
+stop
+start -m caller --precision f32 --sampling openai
+ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5}'
+[ "$(whole_text answer.txt)" = "$wild" ] || fail "cuts that OpenAI has not: $(cat answer.txt)"
 stop
 
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1

@@ -120,6 +120,41 @@ def check_chat(model):
         print(f"a chat with {model.name}: {text!r}, whole and streamed")
 
 
+def check_tools():
+    """A model that has learnt to call a tool, asked through the client."""
+    import openai
+
+    text, model = work / "calls.txt", work / "caller"
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>'
+    text.write_text(f"Rain? Let me see. {call};" * 500)
+    run(build / "adze", "train", "-d", text, "--steps", "120", "--layers", "2", "--width", "64",
+        "--heads", "2", "--context", "128", "--vocabulary", "300", "-o", model, "-q", "--force",
+        "--ledger", work / "ledger")
+    (model / "tokenizer_config.json").write_text(json.dumps({"chat_template":
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if tools and false %}<tool_call>"
+        "{% endif %}"}))
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}}}}
+    with serve(model, "--precision", "f32") as url:
+        client = openai.OpenAI(base_url=url + "v1", api_key="none", max_retries=0)
+        options = dict(model="m", max_tokens=100, temperature=0, stop=[";"], tools=[tool],
+                       messages=[{"role": "user", "content": "Rain?"}])
+        choice = client.chat.completions.create(**options).choices[0]
+        assert choice.finish_reason == "tool_calls" and choice.message.content == " Let me see."
+        own = choice.message.tool_calls[0]
+        assert own.type == "function" and own.function.name == "weather", own
+        assert json.loads(own.function.arguments) == {"city": "Ulm"}
+        with client.chat.completions.stream(**options) as stream:
+            final = stream.get_final_completion().choices[0]
+        assert final.finish_reason == "tool_calls"
+        assert final.message.tool_calls[0].function == own.function or \
+            final.message.tool_calls[0].function.arguments == own.function.arguments
+        told = [choice.message.model_dump(exclude_none=True),
+                {"role": "tool", "tool_call_id": own.id, "content": "sunny"}]
+        client.chat.completions.create(**{**options, "messages": options["messages"] + told})
+    print("OpenAI's client: calls of tools agree, whole and streamed")
+
+
 def make_task(sounds):
     folder = work / "task"
     folder.mkdir(exist_ok=True)
@@ -179,6 +214,7 @@ if __name__ == "__main__":
     model, sounds = train()
     if not missing("openai"):
         check_client(model)
+        check_tools()
         if len(sys.argv) > 3:
             check_chat(pathlib.Path(sys.argv[3]))
     if not missing("lm_eval"):

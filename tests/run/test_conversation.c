@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "run/engine.h"
+#include "run/suggestion.h"
 #include "support/models.h"
 #include "support/tokenizers.h"
 
@@ -46,7 +47,8 @@ static void make_folder(const char *folder)
     assert_int_equal(model_save_folder(&model, folder, NULL), STATUS_OK);
     model_free(&model);
     write_file(folder, "generation_config.json",
-               "{\"temperature\": 0.5, \"top_k\": 7, \"eos_token_id\": [260, 259], \"x\": [1]}");
+               "{\"temperature\": 0.5, \"top_k\": 7, \"top_p\": 0.95, \"min_p\": 7, "
+               "\"repetition_penalty\": 1.1, \"eos_token_id\": [260, 259], \"x\": [1]}");
     write_file(
         folder, "tokenizer_config.json",
         "{\"bos_token\": {\"content\": \"<s>\"}, \"eos_token\": \"</s>\", \"pad_token\": null,"
@@ -73,6 +75,50 @@ static void check_chat(const struct model *model)
     assert_true(json_real_value(json_object_get(generation, "temperature")) == 0.5);
     assert_int_equal(json_integer_value(json_object_get(generation, "top_k")), 7);
     assert_true(json_is_array(json_object_get(generation, "x")));
+}
+
+/* What the model suggests, and what it leaves open or suggests out of range. */
+static void check_suggestions(const struct model *model)
+{
+    struct sampling_options wanted = sampling_usual, s = sampling_usual;
+    wanted.temperature = 0.5;
+    wanted.top_k = 7;
+    wanted.top_p = 0.95;
+    wanted.repetition_penalty = 1.1;
+    sampling_suggest(model, &s);
+    assert_memory_equal(&s, &wanted, sizeof s);
+}
+
+/* Files of other programs have what a model suggests under keys of its own alone. */
+static void suggested_sampling_is_found_in_folders_and_gguf(void **state)
+{
+    (void)state;
+    struct models_folder folder;
+    struct model model;
+    models_folder_make(&folder);
+    char *first = models_path(folder.path, "first", NULL);
+    char *gguf = models_path(folder.path, "model.gguf", NULL);
+    make_folder(first);
+    assert_int_equal(model_load(first, false, &model, NULL), STATUS_OK);
+    check_suggestions(&model);
+    assert_int_equal(model_save_gguf(&model, gguf, NULL, "test", NULL), STATUS_OK);
+    model_free(&model);
+    assert_int_equal(model_load(gguf, false, &model, NULL), STATUS_OK);
+    check_suggestions(&model);
+    model_free(&model);
+    struct buffer bytes = models_read(gguf);
+    char *own = memmem(bytes.data, bytes.length, "adze.generation_config", 22);
+    assert_non_null(own);
+    memcpy(own, "else", 4);
+    models_write(gguf, bytes.data, bytes.length);
+    buffer_free(&bytes);
+    assert_int_equal(model_load(gguf, false, &model, NULL), STATUS_OK);
+    assert_null(json_object_get(model.chat.generation, "x"));
+    check_suggestions(&model);
+    model_free(&model);
+    free(first);
+    free(gguf);
+    models_folder_remove(&folder);
 }
 
 static void templates_and_ends_survive_folders_and_gguf(void **state)
@@ -288,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(templates_and_ends_survive_folders_and_gguf),
+        cmocka_unit_test(suggested_sampling_is_found_in_folders_and_gguf),
         cmocka_unit_test(a_model_without_template_leaves_none),
         cmocka_unit_test(files_that_lie_are_refused),
         cmocka_unit_test(no_beginning_is_doubled),

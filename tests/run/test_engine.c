@@ -149,6 +149,101 @@ static void company_changes_nothing(void **state)
     company("gpt2", 37, true, PACKING_EXACT, 3);
 }
 
+/* The second turn of a conversation, whose prompt begins with the first and its answer: alone, and
+ * behind that first turn, of whose answer `steps` steps were computed again before it came. */
+static void second_turn(struct world *w, int64_t steps, int64_t *shared)
+{
+    struct engine_options options = {.slots = 2, .chunk = 32, .share_prefixes = true};
+    struct engine *engine;
+    struct engine_result result;
+    struct got *first = &w->together[0], *later = &w->together[1], *alone = &w->alone[1];
+    struct engine_request r = make_request(8, w->prompts[0], first), again;
+    static int32_t prompt[TOKENS_MOST + PROMPT_MOST];
+    r.prompt_count = 40;
+    r.most_tokens = 29; /* 69 tokens: two whole pages, one of them of the prompt */
+    r.keep = true;
+    for (int t = 0; t < 40; t++)
+        w->prompts[0][t] = t * 7 % 59;
+    assert_int_equal(engine_create(&w->model, &w->compute, &options, &engine, NULL), STATUS_OK);
+    assert_int_equal(engine_submit(engine, &r, NULL, NULL), STATUS_OK);
+    while (!first->ended)
+        engine_step(engine);
+    struct engine_counts counts = engine_count(engine);
+    assert_int_equal(counts.working + counts.waiting, 0);
+    for (int64_t i = 0; i < steps && engine_step(engine); i++)
+        continue;
+    memcpy(prompt, w->prompts[0], 40 * sizeof *prompt);
+    memcpy(prompt + 40, first->tokens, 29 * sizeof *prompt);
+    prompt[69] = 3;
+    for (int i = 0; i < 2; i++) {
+        again = make_request(8, w->prompts[1], i ? later : alone);
+        again.prompt = prompt;
+        again.prompt_count = 70;
+        if (i)
+            assert_int_equal(engine_submit(engine, &again, NULL, NULL), STATUS_OK);
+        else
+            assert_int_equal(engine_complete(&w->model, &w->compute, &again, &result, NULL),
+                             STATUS_OK);
+    }
+    engine_run(engine);
+    check_same(alone, later);
+    *shared = later->shared;
+    counts = engine_count(engine);
+    assert_int_equal(counts.ended, 2);
+    assert_int_equal(counts.working + counts.waiting, 0);
+    assert_int_equal(counts.free_pages + counts.shared_pages, counts.cache_pages);
+    engine_free(engine);
+    buffer_free(&first->text);
+    buffer_free(&later->text);
+    buffer_free(&alone->text);
+}
+
+static void an_answer_is_kept_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct world *w = calloc(1, sizeof *w);
+    int64_t shared;
+    set_up(w, "llama", 2);
+    second_turn(w, 0, &shared);
+    assert_int_equal(shared, 32); /* of the prompt alone */
+    second_turn(w, 1, &shared);
+    assert_true(shared == 32 || shared == 64);
+    second_turn(w, 1000, &shared);
+    assert_int_equal(shared, 64);
+    tear_down(w);
+    free(w);
+}
+
+/* Conversations at once, in which answers are computed again between others' requests. */
+static void kept_answers_give_way(void **state)
+{
+    (void)state;
+    struct world *w = calloc(1, sizeof *w);
+    struct engine_options options = {
+        .slots = 3, .cache_tokens = 300, .chunk = 16, .share_prefixes = true};
+    struct engine *engine;
+    struct engine_result result;
+    set_up(w, "llama", 2);
+    assert_int_equal(engine_create(&w->model, &w->compute, &options, &engine, NULL), STATUS_OK);
+    for (int i = 0; i < REQUESTS; i++) {
+        struct engine_request r = make_request(i, w->prompts[i], &w->alone[i]);
+        assert_int_equal(engine_complete(&w->model, &w->compute, &r, &result, NULL), STATUS_OK);
+        r = make_request(i, w->prompts[i], &w->together[i]);
+        r.keep = true;
+        assert_int_equal(engine_submit(engine, &r, NULL, NULL), STATUS_OK);
+        for (int step = 0; step < i * 5 % 40; step++)
+            engine_step(engine);
+    }
+    engine_run(engine);
+    for (int i = 0; i < REQUESTS; i++)
+        check_same(&w->alone[i], &w->together[i]);
+    assert_true(engine_count(engine).kept_tokens > 0);
+    assert_int_equal(engine_count(engine).ended, REQUESTS);
+    engine_free(engine);
+    tear_down(w);
+    free(w);
+}
+
 static void canceled_requests_leave_without_a_trace(void **state)
 {
     (void)state;
@@ -346,6 +441,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(company_changes_nothing),
+        cmocka_unit_test(an_answer_is_kept_and_changes_nothing),
+        cmocka_unit_test(kept_answers_give_way),
         cmocka_unit_test(canceled_requests_leave_without_a_trace),
         cmocka_unit_test(log_probabilities_are_the_models),
         cmocka_unit_test(impossible_requests_are_refused),

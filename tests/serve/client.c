@@ -3,10 +3,10 @@
  *
  *   serve_client flood PORT COUNT BODY       COUNT requests at once; prints how many answers there
  *                                            were of each status, and how many different texts
- *   serve_client drip PORT COUNT             COUNT connections that send a byte of a header each
- *                                            half second; prints the seconds until the last is
- * closed serve_client soak PORT CLIENTS SECONDS   CLIENTS that ask, stream, and leave at random;
- * every answer is compared with the one got alone */
+ *   serve_client drip PORT COUNT PART        COUNT connections that send a byte of a header, or of
+ * a body, each half second; prints the seconds until the last is closed serve_client soak PORT
+ * CLIENTS SECONDS   CLIENTS that ask, stream, and leave at random; every answer is compared with
+ * the one got alone */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -186,13 +186,19 @@ static int flood(int port, int count, const char *body)
 
 /* drip */
 
-static int drip(int port, int count)
+static int drip(int port, int count, const char *part)
 {
-    static const char *const line = "GET /health HTTP/1.1\r\nHost: a\r\nX: ";
+    static const char *const header =
+        "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n";
+    bool body = strcmp(part, "body") == 0;
+    const char *line = body ? "{" : "GET /health HTTP/1.1\r\nHost: a\r\nX: ";
     int *descriptors = calloc((size_t)count, sizeof *descriptors), left = count;
     double begun = now();
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         descriptors[i] = open_connection(port);
+        if (body && send(descriptors[i], header, strlen(header), MSG_NOSIGNAL) < 0)
+            exit(1);
+    }
     for (size_t sent = 0; left > 0 && now() - begun < PATIENCE; sent++) {
         char byte = sent < strlen(line) ? line[sent] : 'x', answer[64];
         for (int i = 0; i < count; i++) {
@@ -337,8 +343,8 @@ int main(int count, char **arguments)
     const char *what = count > 1 ? arguments[1] : "";
     if (strcmp(what, "flood") == 0 && count == 5)
         return flood(atoi(arguments[2]), atoi(arguments[3]), arguments[4]);
-    if (strcmp(what, "drip") == 0 && count == 4)
-        return drip(atoi(arguments[2]), atoi(arguments[3]));
+    if (strcmp(what, "drip") == 0 && count == 5)
+        return drip(atoi(arguments[2]), atoi(arguments[3]), arguments[4]);
     if (strcmp(what, "soak") == 0 && count == 5)
         return run_soak(atoi(arguments[2]), atoi(arguments[3]), atof(arguments[4]));
     fprintf(stderr, "serve_client: see the beginning of tests/serve/client.c\n");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "run/suggestion.h"
 #include "serve/request.h"
 #include <stdio.h>
 
@@ -14,7 +15,8 @@ static bool try_read(enum serve_kind kind, const char *body, size_t length,
                      struct serve_request *request, struct serve_refusal *refusal)
 {
     *refusal = (struct serve_refusal){0};
-    return serve_request_read(kind, body, length, VOCABULARY, request, refusal);
+    const struct serve_terms terms = {VOCABULARY, sampling_open};
+    return serve_request_read(kind, body, length, &terms, request, refusal);
 }
 
 static void good(enum serve_kind kind, const char *body, struct serve_request *request)
@@ -40,6 +42,20 @@ static void test_defaults_are_those_of_the_api(void **state)
     serve_request_free(&r);
     good(SERVE_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", &r);
     assert_int_equal(r.most_tokens, -1);
+    serve_request_free(&r);
+}
+
+static void test_what_is_not_said_is_as_the_terms_say(void **state)
+{
+    static const char body[] = "{\"prompt\":\"a\",\"top_k\":3,\"min_p\":null}";
+    const struct serve_terms terms = {VOCABULARY, sampling_usual};
+    struct serve_refusal refusal = {0};
+    struct serve_request r;
+    (void)state;
+    assert_true(serve_request_read(SERVE_COMPLETION, body, strlen(body), &terms, &r, &refusal));
+    struct sampling_options wanted = sampling_usual;
+    wanted.top_k = 3;
+    assert_memory_equal(&r.sampling, &wanted, sizeof wanted);
     serve_request_free(&r);
 }
 
@@ -103,7 +119,13 @@ static void test_parts_of_a_message_become_one_text(void **state)
     assert_string_equal(json_string_value(content), "a\nb");
     assert_int_equal(json_array_size(r.messages), 2);
     assert_non_null(r.tools);
-    assert_true(r.most_tokens == 9 && r.log_probabilities && r.likely == 2);
+    assert_true(r.most_tokens == 9 && r.log_probabilities && r.likely == 2 && !r.one_call);
+    serve_request_free(&r);
+    good(SERVE_CHAT,
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{}],\"tool_choice\":"
+         "\"none\",\"parallel_tool_calls\":false}",
+         &r);
+    assert_true(!r.tools && r.one_call);
     serve_request_free(&r);
 }
 
@@ -169,6 +191,12 @@ static const struct bad_body bad_bodies[] = {
      "response_format"},
     {SERVE_CHAT, "{\"messages\":[{\"role\":\"user\"}],\"tool_choice\":\"required\"}",
      "tool_choice"},
+    {SERVE_CHAT,
+     "{\"messages\":[{\"role\":\"user\"}],\"tool_choice\":{\"type\":\"function\",\"function\":"
+     "{\"name\":\"a\"}}}",
+     "tool_choice"},
+    {SERVE_CHAT, "{\"messages\":[{\"role\":\"user\"}],\"parallel_tool_calls\":1}",
+     "parallel_tool_calls"},
     {SERVE_EMBEDDING, "{\"input\":[]}", "input"},
     {SERVE_EMBEDDING, "{\"input\":\"a\",\"encoding_format\":\"hex\"}", "encoding_format"},
     {SERVE_EMBEDDING, "{\"input\":\"a\",\"dimensions\":3}", "dimensions"},
@@ -262,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_are_those_of_the_api),
+        cmocka_unit_test(test_what_is_not_said_is_as_the_terms_say),
         cmocka_unit_test(test_every_form_of_prompt_is_read),
         cmocka_unit_test(test_all_options_are_read),
         cmocka_unit_test(test_parts_of_a_message_become_one_text),
