@@ -41,8 +41,10 @@ static void submit(struct bench *bench, int64_t index, int64_t length, int64_t m
 {
     struct error error;
     int32_t *tokens = malloc((size_t)length * sizeof *tokens);
-    if (!tokens)
+    if (!tokens) {
         bench_require(error_no_memory(&error, (size_t)length * 4), &error);
+        return;
+    }
     for (int64_t i = 0; i < length; i++)
         tokens[i] =
             (int32_t)random_below((struct random_address){1, RANDOM_TEST, 0, (uint32_t)index},

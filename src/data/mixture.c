@@ -129,7 +129,9 @@ enum status mixture_read(const struct shard *shard, const struct mixture_reading
                          struct error *error)
 {
     const int64_t window = reading->window, windows = all_windows(shard, reading);
-    index = index * windows / mixture_reading_count(shard, reading);
+    const int64_t count = mixture_reading_count(shard, reading);
+    if (count > 0 && count < windows)
+        index = index * windows / count;
     enum status status = read_window(shard, window, index, row, rows, error);
     if (status != STATUS_OK || !reading->second_half)
         return status;
