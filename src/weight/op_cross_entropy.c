@@ -48,10 +48,12 @@ static float loss_and_gradient(const struct chunk_job *job, int32_t id, float fa
 {
     const struct row_kernels *kernels = job->compute->kernels;
     float most = kernels->maximum(job->vocabulary, logits), total = 0;
-    for (int64_t at = 0; at < job->vocabulary; at += SUM_VALUES) {
+    int64_t at = 0;
+    do {
         int64_t left = job->vocabulary - at, count = left < SUM_VALUES ? left : SUM_VALUES;
         total += kernels->exp_sum(count, logits + at, 1.0f, most, logits + at);
-    }
+        at += SUM_VALUES;
+    } while (at < job->vocabulary);
     factor *= job->head->scale;
     kernels->scale(job->vocabulary, factor / total, logits, logits);
     logits[id] -= factor;
