@@ -2,9 +2,14 @@
  * `current` back and leaves later blocks in place for the next round. */
 #include "base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/pages.h"
+
+#define LARGE ((size_t)4 << 20)
 
 struct arena_block {
     struct arena_block *next;
@@ -18,7 +23,9 @@ static size_t round_up(size_t bytes)
     return (bytes + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
 }
 
-static struct arena_block *block_create(size_t capacity)
+/* A block that one large piece fills lies on huge pages where the system has them: it is taken in
+ * fewer steps, and costs less to walk through. */
+static struct arena_block *block_create(size_t capacity, bool filled)
 {
     struct arena_block *block = malloc(sizeof *block);
     if (!block)
@@ -28,6 +35,8 @@ static struct arena_block *block_create(size_t capacity)
         free(block);
         return NULL;
     }
+    if (filled && capacity >= LARGE)
+        pages_hint(block->data, capacity);
     block->next = NULL;
     block->capacity = capacity;
     block->offset = 0;
@@ -46,7 +55,7 @@ static struct arena_block *next_block(struct arena *arena, size_t bytes)
     }
     if (!block) {
         size_t least = arena->block_bytes ? arena->block_bytes : (size_t)1 << 20;
-        block = block_create(round_up(bytes > least ? bytes : least));
+        block = block_create(round_up(bytes > least ? bytes : least), bytes >= least);
         if (!block)
             return NULL;
         struct arena_block **link = arena->current ? &arena->current->next : &arena->first;

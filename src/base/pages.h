@@ -9,4 +9,8 @@
 /* Memory of `bytes`, not cleared, or NULL. Free with free(). */
 void *pages_take(size_t bytes);
 
+/* Asks for huge pages for the whole ones within memory that was taken otherwise; a hint, no more.
+ */
+void pages_hint(void *memory, size_t bytes);
+
 #endif

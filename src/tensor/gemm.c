@@ -7,6 +7,7 @@
 
 #define ROW_BLOCK 168   /* largest block of rows of A: 12 tiles of 14, 28 of 6, 42 of 4 */
 #define STRIP 256       /* columns of an untransposed B that are unpacked together */
+#define ROWS_AHEAD 4    /* whose parts are asked for while a row is packed */
 #define SMALL_ROWS 4    /* up to here a product is many dot products */
 #define DOT_COLUMNS 12  /* columns whose dots are made together; whole DOTS_COLUMNS */
 #define DOT_WORK 200000 /* multiplications in a piece of such a product */
@@ -62,6 +63,17 @@ static uint32_t *panel_of(const struct packing *p, int64_t column)
     return p->panels + column * p->panel_units;
 }
 
+/* Asks for the part of a stored row that is wanted soon. The processor sees no pattern in parts of
+ * rows that lie apart. */
+static void prefetch_row(const struct gemm_matrix *b, int64_t row, int64_t begin, int64_t count)
+{
+    if (b->unpack || b->type == GEMM_F32)
+        return;
+    const uint16_t *at = (const uint16_t *)b->data + row * b->stride + begin;
+    for (int64_t i = 0; i < count; i += 32)
+        __builtin_prefetch(at + i);
+}
+
 /* Panels of a B stored as (N, K): rows are turned into units, then transposed. */
 static void pack_transposed(void *context, int64_t begin, int64_t end, int thread)
 {
@@ -80,10 +92,13 @@ static void pack_transposed(void *context, int64_t begin, int64_t end, int threa
             kernels->transpose(from, p->b->stride, count, p->units, panel_of(p, first));
             continue;
         }
-        for (int i = 0; i < count; i++)
-            kernels->pack_row(
-                stored_row(p->compute, p->b, p->column + first + i, p->depth, p->values, space),
-                p->values, rows + i * GEMM_STRIDE);
+        for (int i = 0; i < count; i++) {
+            int64_t row = p->column + first + i;
+            if (first + i + ROWS_AHEAD < p->columns)
+                prefetch_row(p->b, row + ROWS_AHEAD, p->depth, p->values);
+            kernels->pack_row(stored_row(p->compute, p->b, row, p->depth, p->values, space),
+                              p->values, rows + i * GEMM_STRIDE);
+        }
         kernels->transpose(rows, GEMM_STRIDE, count, p->units, panel_of(p, first));
     }
 }
