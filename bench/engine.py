@@ -183,6 +183,7 @@ def measure(options, quiet, results, folder, corpus, save):
         if options.format and name not in options.format:
             continue
         entry = measure_model(options, quiet, path)
+        entry["name"] = name if name != "small" else os.path.basename(path).removesuffix(".gguf")
         results.setdefault("engine", {})[name] = entry
         print(name, json.dumps(entry["ratios"]), flush=True)
         save(results)
@@ -190,9 +191,6 @@ def measure(options, quiet, results, folder, corpus, save):
         results["lengths"] = measure_lengths(options, quiet, folder, paths["small"])
         print("lengths", json.dumps(results["lengths"] and results["lengths"]["ratios"]),
               flush=True)
-
-
-NAMES = {"small": "the named model"}
 
 
 def rate(tokens, seconds):
@@ -205,13 +203,13 @@ def spread(entry, key):
 
 
 def rows_of(entries, kind, tokens):
-    for name, entry in entries.items():
+    for entry in entries.values():
         times = entry["times"]
-        row = [NAMES.get(name, name), rate(tokens, times[kind + " adze"])]
+        row = [entry["name"], rate(tokens, times[kind + " adze"])]
         for peer in ("llama.cpp", "ik_llama.cpp"):
             key = f"{kind} {peer}"
             row += [rate(tokens, times[key]) if key in times else "-", spread(entry, key)]
-        yield name, entry, row
+        yield entry, row
 
 
 def render(results, table):
@@ -226,18 +224,18 @@ def render(results, table):
     heads = ["llama.cpp", "ratio", "ik_llama.cpp", "ratio"]
     text += table(["model", "adze", *heads, "of reading", "reading GB/s"], [
         row + [f"{100 * entry['read_share']:.0f} %", f"{statistics.median(entry['read_gb']):.0f}"]
-        for _, entry, row in rows_of(entries, "decode", MADE)])
+        for entry, row in rows_of(entries, "decode", MADE)])
     text += f"\nPrompts of {PROMPT} tokens, tokens/s:\n\n" + table(
         ["model", "adze", *heads],
-        [row for _, _, row in rows_of(entries, "prefill", PROMPT)])
+        [row for _, row in rows_of(entries, "prefill", PROMPT)])
     text += (f"\n{REQUESTS} requests at once, each a prompt of {REQUEST_PROMPT} tokens and "
              f"{REQUEST_MADE} made, against `llama-batched-bench`; one token from the program's "
              "start to its end, against `llama-completion --no-warmup`; loading:\n\n")
     text += table(["model", "s adze", "s llama.cpp", "ratio", "first token s adze",
                    "s llama.cpp", "ratio", "file MB", "load s"], [
-        [NAMES.get(name, name), *cells(entry, "batch"), *cells(entry, "first"),
+        [entry["name"], *cells(entry, "batch"), *cells(entry, "first"),
          f"{entry['bytes'] / 1e6:.0f}", f"{entry['load_seconds']:.3f}"]
-        for name, entry in entries.items()])
+        for entry in entries.values()])
     disturbed = sum(entry["note"]["disturbed"] for entry in entries.values())
     rounds = sum(entry["note"]["rounds"] for entry in entries.values())
     text += f"\nRounds: {rounds} in all, {disturbed} disturbed by other processes.\n"
