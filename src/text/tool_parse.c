@@ -116,8 +116,10 @@ static const char *behind_value(const char *at)
     int depth = 0;
     for (bool quoted = false;; at++) {
         if (quoted) {
-            at += *at == '\\';
-            quoted = *at != '"';
+            if (*at == '\\')
+                at++;
+            else
+                quoted = *at != '"';
         } else if (*at == '"') {
             quoted = true;
         } else if (*at == '{' || *at == '[') {

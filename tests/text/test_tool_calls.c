@@ -82,6 +82,9 @@ static const struct form_case cases[] = {
      "</tool_call>",
      "",
      "[{\"name\":\"now\",\"arguments\":\"{\\\"a\\\":\\\"</tool_call>\\\",\\\"b\\\":[0.1,1e5]}\"}]"},
+    {TOOL_FORM_TAGS, /* escaped quotes, brackets and commas inside texts */
+     "<tool_call>{\"name\":\"now\",\"arguments\":{\"a\":\"\\\"}, \\\\\",\"b\":1}}</tool_call>", "",
+     "[{\"name\":\"now\",\"arguments\":\"{\\\"a\\\":\\\"\\\\\\\"}, \\\\\\\\\\\",\\\"b\\\":1}\"}]"},
     {TOOL_FORM_TAGS, "<think>I could say <tool_call>" OBJECT "</tool_call>.</think>\nNo.",
      "<think>I could say <tool_call>" OBJECT "</tool_call>.</think>\nNo.", NULL},
     {TOOL_FORM_TAGS, "<think>a</think>\n\n<tool_call>" OBJECT "</tool_call>", "<think>a</think>",
@@ -113,6 +116,14 @@ static const struct form_case cases[] = {
     {TOOL_FORM_MISTRAL, "[TOOL_CALLS]weather[CALL_ID]123456789[ARGS]{\"city\": \"Ulm\"}", "", ONE},
     {TOOL_FORM_LIST, "<|tool_call|>[" OBJECT "]<|/tool_call|>", "", ONE},
     {TOOL_FORM_LIST, "<|tool_call|>[" OBJECT "]", "", ONE},
+    {TOOL_FORM_LIST,
+     "<|tool_call|>[{\"function\":{\"name\":\"now\",\"arguments\":\"{\\\"a\\\":\\\"]}\\\"}\"}},"
+     "{\"name\":\"now\",\"arguments\":{\"b\":\"\\\"]\"}}]<|/tool_call|>",
+     "",
+     "[{\"name\":\"now\",\"arguments\":\"{\\\"a\\\":\\\"]}\\\"}\"},"
+     "{\"name\":\"now\",\"arguments\":\"{\\\"b\\\":\\\"\\\\\\\"]\\\"}\"}]"},
+    {TOOL_FORM_LIST, /* a name that is none, with a quote in it */
+     "<|tool_call|>[{\"function\":{\"name\":\"f\\\":1}\"}}]<|/tool_call|>", NULL, NULL},
     {TOOL_FORM_LIST, "<tool_call>" OBJECT "</tool_call>\n", "", ONE},
     {TOOL_FORM_LIST, "functools[" OBJECT "]", "", ONE},
     {TOOL_FORM_DEEPSEEK,
