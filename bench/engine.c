@@ -114,21 +114,30 @@ static void run_requests(struct bench *bench, const char *requests, const char *
         bench_number(made, "tokens", 0));
 }
 
-/* Each matrix by all threads, as a step does, and nothing but that. */
+/* All that a step reads, in the order of the file, by all threads, and nothing but that: the least
+ * time that a token can take. */
 static void run_read(const struct bench *bench)
 {
     const struct parameters *p = &bench->model.decoder.parameters;
-    double seconds = 0, bytes = 0, begin = bench_seconds();
+    struct bench_span *spans = malloc((size_t)p->count * sizeof *spans);
+    double bytes = 0;
+    int count = 0;
+    if (!spans) {
+        struct error error;
+        bench_require(error_no_memory(&error, (size_t)p->count * sizeof *spans), &error);
+        return;
+    }
     for (int i = 0; i < p->count; i++) {
         const struct weight *weight = &p->items[i].weight;
         bool used = weight != bench->model.decoder.embedding || bench->model.decoder.config.tied;
         if (!used || weight_bytes(weight) < 1 << 16)
             continue;
-        bench_read_rate(bench->compute.pool, weight->data, weight_bytes(weight));
+        spans[count++] = (struct bench_span){weight->data, weight_bytes(weight)};
         bytes += (double)weight_bytes(weight);
     }
-    seconds = bench_seconds() - begin;
-    printf("{\"seconds\": %.6f, \"gigabytes\": %.6f}\n", seconds, 1e-9 * bytes);
+    double rate = bench_read_rate(bench->compute.pool, spans, count);
+    free(spans);
+    printf("{\"seconds\": %.6f, \"gigabytes\": %.6f}\n", bytes / rate, 1e-9 * bytes);
     fflush(stdout);
 }
 

@@ -24,8 +24,13 @@ int64_t bench_number(const char *text, const char *name, int64_t least);
 /* Ends the program with the error's message unless the status is STATUS_OK. */
 void bench_require(enum status status, const struct error *error);
 
-/* Reads `bytes` bytes plainly, by all threads; returns bytes a second. */
-double bench_read_rate(struct thread_pool *pool, const void *memory, int64_t bytes);
+struct bench_span {
+    const void *memory;
+    int64_t bytes;
+};
+
+/* Reads spans of memory and does nothing with them, by all threads; returns bytes a second. */
+double bench_read_rate(struct thread_pool *pool, const struct bench_span *spans, int count);
 
 /* All documents of a corpus of JSON lines, in memory. */
 struct bench_corpus {

@@ -115,7 +115,8 @@ static void measure(struct bench *bench, const struct weight_format *format, int
     double input[ROUNDS_MOST]; /* gradient of the input, in f32 */
     for (int round = 0; round < rounds; round++) {
         double seconds = 0;
-        read[round] = bench_read_rate(bench->compute.pool, bench->memory, STREAM);
+        read[round] =
+            bench_read_rate(bench->compute.pool, &(struct bench_span){bench->memory, STREAM}, 1);
         int64_t at = 0;
         for (; at < STREAM; at += bytes) {
             weight.data = bench->memory + at;

@@ -36,7 +36,7 @@ def llama_perplexity(programs, model, *more):
 
 
 def main():
-    build, programs, work = map(pathlib.Path, sys.argv[1:4])
+    build, work, programs = map(pathlib.Path, sys.argv[1:4])
     golden = common.script("tests/golden/gguf/make_golden.py")
     fine = True
     for family in ("llama", "gpt2"):

@@ -68,7 +68,7 @@ def check_ends(programs, path):
 
 
 def main():
-    build, programs, work = map(pathlib.Path, sys.argv[1:4])
+    build, work, programs = map(pathlib.Path, sys.argv[1:4])
     folder, ledger = make(build, work)
     fine = True
     for begins in (True, False):

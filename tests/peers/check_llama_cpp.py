@@ -1,5 +1,6 @@
 """llama.cpp against adze on files that adze writes: the perplexity of a trained model in every format,
-and of a small random model of every family; of encoders the embedding, by `adze embed`."""
+and of a small random model of every family; of encoders the embedding, by `adze embed`; of a model
+that is named the perplexity by `adze perplexity`, activations in 8 bits on both sides."""
 import json
 import pathlib
 import sys
@@ -9,6 +10,7 @@ import numpy
 import common
 
 TOLERANCE = 0.005
+REAL_TOLERANCE = 0.003
 VOCABULARY = 512
 
 
@@ -68,10 +70,22 @@ def check_families(build, programs, work):
     return fine
 
 
+def check_real(build, programs, work, path):
+    golden = common.script("tests/golden/gguf/make_golden.py")
+    want = golden.perplexity(programs, path, 512)
+    line = common.run(build / "adze", "perplexity", "-m", path, "-d", golden.HERE / "text.txt",
+                      "--second-half", "-c", 512, "--json", "--ledger", work / "ledger.sqlite")
+    got = json.loads(line)["perplexity"]
+    print(f"{path.name}: adze {got:.4f}, llama.cpp {want:.4f}")
+    return abs(got / want - 1) < REAL_TOLERANCE
+
+
 def main():
-    build, programs, work = map(pathlib.Path, sys.argv[1:4])
+    build, work, programs = map(pathlib.Path, sys.argv[1:4])
     fine = check_families(build, programs, work)
     fine &= check_formats(build, programs, work)
+    if len(sys.argv) > 4:
+        fine &= check_real(build, programs, work, pathlib.Path(sys.argv[4]))
     sys.exit(0 if fine else 1)
 
 

@@ -1,7 +1,9 @@
 /* adze's logits for comparison with other programs: logits MODEL < tokens > logits. Tokens are one
- * window of int32, logits f32 (tokens, vocabulary). */
+ * window of int32, logits f32 (tokens, vocabulary); of an encoder the hidden states (tokens,
+ * width). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "file/model.h"
 
@@ -18,11 +20,19 @@ static enum status write_logits(struct model *model, const int32_t *tokens, int6
     tape_init(&tape, &compute);
     struct decoder_batch batch = {.batch = 1, .length = count, .tokens = tokens};
     struct tensor *hidden = decoder_hidden(&model->decoder, &tape, &batch);
-    size_t values = (size_t)(count * model->decoder.config.vocabulary);
+    const struct decoder_config *config = &model->decoder.config;
+    bool encoder = config->bidirectional;
+    size_t values = (size_t)(count * (encoder ? config->width : config->vocabulary));
     float *logits = malloc(values * sizeof *logits);
-    status = tape_check(&tape, error);
-    if (status == STATUS_OK && logits) {
-        linear_logits(&compute, hidden, 0, count, &model->decoder.head, logits);
+    if (!logits)
+        status = error_no_memory(error, values * sizeof *logits);
+    else
+        status = tape_check(&tape, error);
+    if (status == STATUS_OK) {
+        if (encoder)
+            memcpy(logits, hidden->data, values * sizeof *logits);
+        else
+            linear_logits(&compute, hidden, 0, count, &model->decoder.head, logits);
         if (fwrite(logits, sizeof *logits, values, stdout) != values)
             status = error_set(error, STATUS_FAILED, "standard output: could not be written");
     }
