@@ -53,11 +53,11 @@ def write_formats(adze, family, folder):
     return paths
 
 
-def perplexity(programs, path, context=CONTEXT):
+def perplexity(programs, path, context=CONTEXT, text=HERE / "text.txt"):
     """llama.cpp scores the second half of each window, and puts no token before it in our files."""
     for _ in range(20):  # under load, its last lines are sometimes lost as it ends
-        output = run(programs / "llama-perplexity", "-m", path, "-f", HERE / "text.txt", "-c",
-                     context, "-t", 2)
+        output = run(programs / "llama-perplexity", "-m", path, "-f", text, "-c", context,
+                     "-t", 2)
         found = re.search(r"Final estimate: PPL = ([0-9.]+)", output)
         if found:
             return float(found.group(1))
