@@ -9,6 +9,8 @@
 
 #include "base/file.h"
 
+#define FEW_STEPS 3 /* updates in a budget of minutes that are worth a word */
+
 const struct option train_run_table[] = {
     {"steps", 'n', OPTION_INT, offsetof(struct train_run, steps), "0", 0, 1e12, NULL, NULL,
      "updates; or give --tokens or --minutes"},
@@ -195,8 +197,10 @@ static void warn_no_held(struct train *t)
 {
     if (t->held_count == 0 && t->data->held_out > 0)
         cli_warn(t->cli,
-                 "train: no document falls into the held-out part, so nothing is evaluated; a "
-                 "larger --held-out, or --held with other text, would change that");
+                 "%s: no document falls into the held-out part, so nothing is evaluated; a larger "
+                 "--held-out, --held with other text, or pieces (adze split --chunk) would change "
+                 "that",
+                 t->cli->command->name);
 }
 
 /* Everything that shapes the result, so that a resumed run can be held to it. */
@@ -324,6 +328,12 @@ static void on_step(void *context, const struct training_report *r)
     snprintf(text, sizeof text, "step %lld of %lld  loss %.3f  rate %.2g  %s tokens/s  %s left",
              (long long)r->step, (long long)r->total_steps, r->loss, r->rate,
              cli_count(r->tokens_per_second, tokens), cli_duration(r->seconds_left, left));
+    if (r->step == 1 && t->run->minutes > 0 && r->total_steps <= FEW_STEPS)
+        cli_say(t->cli,
+                "only %lld update%s of %lld tokens: no more fit into %g minutes; a smaller --batch "
+                "makes more of them",
+                (long long)r->total_steps, r->total_steps == 1 ? "" : "s", (long long)r->tokens,
+                t->run->minutes);
     cli_progress(t->cli, text, (double)r->step / (double)r->total_steps);
     t->loss_sum += r->loss;
     t->loss_count++;
@@ -449,6 +459,8 @@ static enum status train(struct train *t, struct error *error)
             cli_say(t->cli, "going on from step %lld of %lld", (long long)training->step,
                     (long long)training->total_steps);
     }
+    if (status == STATUS_OK && training->total_steps == 0)
+        cli_progress(t->cli, "timing the first steps, to see how many fit", 0);
     if (status == STATUS_OK)
         status = training_run(training, error);
     if (status == STATUS_INTERRUPTED)

@@ -7,10 +7,10 @@
 #include <time.h>
 
 #define MICRO_TOKENS 1024
-/* Of a run on a budget of minutes: at least so many steps are timed before it, for at least that
- * part of the budget; and the length is put right when these parts of it have passed. */
-#define TRIAL_STEPS 3
-#define TRIAL_PART 0.01
+/* Of a run on a budget of minutes: at least so many parts of a step are timed before it, for at
+ * least that part of the budget; and the length is put right when these parts of it have passed. */
+#define TRIAL_PARTS 3
+#define TRIAL_SHARE 0.01
 #define REPLANS 4
 static const double replan_parts[REPLANS] = {0.05, 0.2, 0.5, 0.8};
 
@@ -111,6 +111,33 @@ void training_free(struct training *t)
     t->rows = (struct mixture_rows){0};
 }
 
+/* The gradients of `count` rows from `row` on, added; `scale` makes a mean of the whole batch. */
+static enum status part_gradients(struct training *t, int64_t row, int64_t count, double scale,
+                                  double *loss, struct error *error)
+{
+    int64_t at = row * t->options.window;
+    struct decoder_batch batch = {count, t->options.window, t->rows.tokens + at,
+                                  t->rows.positions + at, t->rows.segment_start + at};
+    struct loss_target target = {
+        .ids = t->rows.targets + at, .weights = t->rows.weights + at, .scale = scale};
+    uint32_t ops = t->tape.ops; /* dropout masks go on counting through the parts */
+    tape_reset(&t->tape);
+    t->tape.ops = row == 0 ? 0 : ops;
+    t->tape.recording = t->tape.training = true;
+    t->tape.step = (uint32_t)t->step;
+    struct tensor *part = decoder_loss(&t->model->decoder, &t->tape, &batch, &target);
+    tape_backward(&t->tape, part);
+    enum status status = tape_check(&t->tape, error);
+    if (status == STATUS_OK)
+        *loss += (double)part->data[0];
+    return status;
+}
+
+static bool stopped(const struct training *t)
+{
+    return t->stop && *t->stop;
+}
+
 enum status training_gradients(struct training *t, double *loss, struct error *error)
 {
     const struct training_options *o = &t->options;
@@ -120,23 +147,13 @@ enum status training_gradients(struct training *t, double *loss, struct error *e
     for (int64_t i = 0; i < o->batch * o->window; i++)
         weight += (double)t->rows.weights[i];
     for (int64_t row = 0; row < o->batch; row += micro) {
-        int64_t count = o->batch - row < micro ? o->batch - row : micro, at = row * o->window;
-        struct decoder_batch batch = {count, o->window, t->rows.tokens + at, t->rows.positions + at,
-                                      t->rows.segment_start + at};
-        struct loss_target target = {.ids = t->rows.targets + at,
-                                     .weights = t->rows.weights + at,
-                                     .scale = weight > 0 ? 1 / weight : 0};
-        uint32_t ops = t->tape.ops; /* dropout masks go on counting through the micro-batches */
-        tape_reset(&t->tape);
-        t->tape.ops = row == 0 ? 0 : ops;
-        t->tape.recording = t->tape.training = true;
-        t->tape.step = (uint32_t)t->step;
-        struct tensor *part = decoder_loss(&t->model->decoder, &t->tape, &batch, &target);
-        tape_backward(&t->tape, part);
-        enum status status = tape_check(&t->tape, error);
+        int64_t count = o->batch - row < micro ? o->batch - row : micro;
+        if (stopped(t))
+            return error_set(error, STATUS_INTERRUPTED, "stopped within a step");
+        enum status status =
+            part_gradients(t, row, count, weight > 0 ? 1 / weight : 0, loss, error);
         if (status != STATUS_OK)
             return status;
-        *loss += (double)part->data[0];
     }
     return STATUS_OK;
 }
@@ -154,24 +171,40 @@ static enum status step_gradients(struct training *t, double *loss, double *norm
     return status;
 }
 
-/* Steps that fit the minutes: some are run and forgotten, all but the first timed. */
+/* Of the evaluation at the end, which belongs to the budget: reading a token takes about a third of
+ * learning from it. */
+static double evaluation_seconds(const struct training *t, double seconds_per_step)
+{
+    int64_t tokens = 0, most = t->options.evaluate_tokens;
+    for (int i = 0; i < t->held_count; i++)
+        tokens += most > 0 && most < t->held_out[i].tokens ? most : t->held_out[i].tokens;
+    return (double)tokens / (double)(t->options.batch * t->options.window) * seconds_per_step / 3;
+}
+
+/* Steps that fit the minutes: some parts of steps are run and forgotten, all but the first timed.
+ */
 static enum status plan_minutes(struct training *t, struct error *error)
 {
     struct parameters *p = t->parameters;
-    double start = now(), mark = start, budget = t->options.minutes * 60, loss, norm;
-    int64_t timed = -1;
-    enum status status = STATUS_OK;
-    while (status == STATUS_OK &&
-           (timed < TRIAL_STEPS - 1 || now() - start < TRIAL_PART * budget)) {
+    int64_t timed = -1, row = 0, micro = micro_rows(&t->options), batch = t->options.batch;
+    double start = now(), mark = start, budget = t->options.minutes * 60, loss = 0;
+    enum status status = mixture_next(t->mixture, batch, &t->rows, error);
+    while (status == STATUS_OK && (timed < TRIAL_PARTS || now() - start < TRIAL_SHARE * budget)) {
         mark = timed == 0 ? now() : mark;
-        status = step_gradients(t, &loss, &norm, error);
-        memset(p->gradients, 0, (size_t)p->total * sizeof *p->gradients);
+        row = row + micro <= batch ? row : 0;
+        status = stopped(t) ? error_set(error, STATUS_INTERRUPTED, "stopped before the first step")
+                            : part_gradients(t, row, micro, 0, &loss, error);
+        row += micro;
         timed++;
     }
-    double seconds = (now() - mark) / (double)timed * 1.06; /* the update itself comes on top */
+    memset(p->gradients, 0, (size_t)p->total * sizeof *p->gradients);
     mixture_seek(t->mixture, 0);
-    t->total_steps = (int64_t)((budget - (now() - start)) / seconds);
-    t->total_steps = t->total_steps < 1 ? 1 : t->total_steps;
+    if (status != STATUS_OK)
+        return status;
+    double parts = (double)batch / (double)micro;
+    double seconds = (now() - mark) / (double)timed * parts * 1.06; /* with the update itself */
+    double left = budget - (now() - start) - evaluation_seconds(t, seconds);
+    t->total_steps = left > seconds ? (int64_t)(left / seconds) : 1;
     return status;
 }
 
@@ -271,7 +304,8 @@ static void replan_minutes(struct training *t, double start, int *replans)
         return;
     while (*replans < REPLANS && passed >= replan_parts[*replans] * budget)
         (*replans)++;
-    double left = (budget - passed) / (passed / (double)t->steps_here);
+    double pace = passed / (double)t->steps_here, seconds = t->seconds / (double)t->steps_here;
+    double left = (budget - passed - evaluation_seconds(t, seconds)) / pace;
     t->total_steps = t->step + (int64_t)(left > 1 ? left : 1);
     set_schedule(t);
 }
@@ -283,6 +317,8 @@ enum status training_run(struct training *t, struct error *error)
     int replans = REPLANS;
     if (t->total_steps == 0) {
         status = plan_minutes(t, error);
+        if (status == STATUS_INTERRUPTED)
+            return stop_here(t, error);
         replans = 0;
     }
     set_schedule(t);
@@ -290,9 +326,10 @@ enum status training_run(struct training *t, struct error *error)
     if (status == STATUS_OK && evaluation_due(t)) /* resumed where an evaluation was stopped */
         status = evaluate_now(t, error);
     while (status == STATUS_OK && t->step < t->total_steps) {
-        if (t->stop && *t->stop)
+        status = stopped(t) ? error_set(error, STATUS_INTERRUPTED, "stopped")
+                            : one_step(t, &smoothed, error);
+        if (status == STATUS_INTERRUPTED)
             return stop_here(t, error);
-        status = one_step(t, &smoothed, error);
         replan_minutes(t, start, &replans);
         bool last = t->step == t->total_steps;
         if (status == STATUS_OK && evaluation_due(t))

@@ -91,7 +91,7 @@ enum status training_run(struct training *training, struct error *error);
 enum status training_checkpoint(const struct training *training, struct error *error);
 
 /* Loss and gradients of one batch of rows, added to the parameters' gradients: the mean over the
- * batch's weighted targets. */
+ * batch's weighted targets. STATUS_INTERRUPTED when it was stopped, with gradients of a part. */
 enum status training_gradients(struct training *training, double *loss, struct error *error);
 
 #endif
