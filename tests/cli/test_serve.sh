@@ -414,6 +414,16 @@ ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5}
 [ "$(whole_text answer.txt)" = "$wild" ] || fail "cuts that OpenAI has not: $(cat answer.txt)"
 stop
 
+# a model's vocabulary may be larger than its tokenizer's: such tokens have no text
+cp -r model padded
+"$adze" tokenizer train -d corpus -n 260 -o padded/tokenizer.json --force -q || fail "no tokenizer"
+start -m padded
+ask /v1/completions '{"prompt":[5,299],"max_tokens":2,"logprobs":1,"echo":true,"logit_bias":{"298":100}}'
+has '"text_offset":[0,1,1,1]'
+ask /detokenize '{"tokens":[299,298]}'
+has '"prompt":""'
+stop
+
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1
 : >keys.txt
 expect 2 'keys.txt: no keys' "$adze" serve -m model --api-key-file keys.txt
