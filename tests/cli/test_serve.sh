@@ -185,6 +185,13 @@ done
 awk 'BEGIN { printf "X: "; for (i = 0; i < 100000; i++) printf "x"; print "" }' >header.txt
 status=$(curl -s -m 5 -o answer.txt -w '%{http_code}' -H @header.txt "$url/health")
 [ "$status" = 431 ] || fail "a header of 100 kB: $status"
+# a length that can be read in two ways: no byte of the body becomes another request
+for headers in 'Content-Length: 2\r\nContent-Length: 40' 'Transfer-Encoding: chunked\r\nContent-Length: 2'; do
+    printf "POST /tokenize HTTP/1.1\r\nHost: a\r\n$headers\r\n\r\n{}GET /health HTTP/1.1\r\nHost: a\r\n\r\n" |
+        curl -s -m 5 "telnet://127.0.0.1:$port" >answer.txt 2>/dev/null
+    has '"code":"two_lengths"'
+    grep -q '"status":"ok"' answer.txt && fail "a body is taken for a request: $(cat answer.txt)"
+done
 printf 'GARBAGE\r\n\r\n' | curl -s -m 5 "telnet://127.0.0.1:$port" >/dev/null 2>&1
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "hurt by malformed requests"
 
