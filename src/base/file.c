@@ -97,6 +97,8 @@ enum status file_writer_open(struct file_writer *writer, const char *path, struc
 {
     *writer = (struct file_writer){0};
     size_t length = strlen(path);
+    if (file_is_special(path)) /* the superuser's rename would put a file in place of /dev/null */
+        return error_set(error, STATUS_FAILED, "%s: not a regular file", path);
     writer->path = strdup(path);
     writer->temporary = malloc(length + 8);
     if (!writer->path || !writer->temporary) {
@@ -193,6 +195,12 @@ enum status file_write_atomic(const char *path, const void *bytes, size_t length
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
+}
+
+bool file_is_special(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 
 bool file_is_folder(const char *path)

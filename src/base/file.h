@@ -48,6 +48,8 @@ enum status file_write_atomic(const char *path, const void *bytes, size_t length
                               struct error *error);
 
 bool file_exists(const char *path);
+/* Whether there is a device, a pipe or a socket: results are put in place of files only. */
+bool file_is_special(const char *path);
 bool file_is_folder(const char *path);
 enum status file_size(const char *path, uint64_t *bytes, struct error *error);
 enum status file_make_folders(const char *path, struct error *error); /* like mkdir -p */

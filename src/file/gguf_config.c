@@ -47,7 +47,10 @@ static bool get_number(const struct config_source *s, const char *key, double *v
             *value = (double)integer;
             return true;
         }
-        return gguf_get_real(s->file, name, value);
+        if (gguf_get_real(s->file, name, value))
+            return true;
+        *value = (double)NAN; /* what is there and no number is refused later */
+        return gguf_find(s->file, name) != NULL;
     }
     for (int i = 0; i < s->keys->count; i++)
         if (strcmp(s->keys->items[i].name, key) == 0 && s->keys->items[i].kind != KEY_TEXT) {
@@ -274,7 +277,7 @@ static void read_special(const struct config_source *s, struct decoder_config *c
         c->embedding_scale = real_or(s, "embedding_scale", 0);
         c->residual_scale = real_or(s, "residual_scale", 0);
         double divisor = real_or(s, "logit_scale", 0);
-        c->logit_scale = divisor > 0 ? 1 / divisor : 0;
+        c->logit_scale = divisor != 0 ? 1 / divisor : 0;
     } else if (strcmp(c->family, "qwen35") == 0) {
         read_delta(s, c);
     } else if (strcmp(c->family, "modernbert") == 0) {

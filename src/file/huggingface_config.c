@@ -30,16 +30,22 @@ enum status huggingface_read_json(const char *path, json_t **root, struct error 
     return status;
 }
 
+/* What is there and is no such number becomes -1 or NAN, which decoder_config_check refuses: with
+ * the fallback the model would load and be wrong. */
 static int64_t get_int(const json_t *root, const char *key, int64_t fallback)
 {
     const json_t *value = json_object_get(root, key);
-    return json_is_integer(value) ? json_integer_value(value) : fallback;
+    if (!value || json_is_null(value))
+        return fallback;
+    return json_is_integer(value) ? json_integer_value(value) : -1;
 }
 
 static double get_real(const json_t *root, const char *key, double fallback)
 {
     const json_t *value = json_object_get(root, key);
-    return json_is_number(value) ? json_number_value(value) : fallback;
+    if (!value || json_is_null(value))
+        return fallback;
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
 /* Ids may be given as a list, of which the first counts. */
@@ -218,7 +224,8 @@ static enum status read_windows(const json_t *root, const char *path, struct dec
     c->window = get_int(root, "sliding_window", 0);
     if (strcmp(c->family, "modernbert") == 0) { /* half to either side, and the token itself */
         int64_t every = get_int(root, "global_attn_every_n_layers", 3);
-        c->window = get_int(root, "local_attention", 128) / 2 + 1;
+        c->window = get_int(root, "local_attention", 128);
+        c->window = c->window > 0 ? c->window / 2 + 1 : c->window;
         c->global = (struct layer_pattern){every, 0};
     }
     if (!get_bool(root, "use_sliding_window", true))

@@ -132,7 +132,7 @@ static enum status check_rope(const struct decoder_config *config, const char *n
         return error_set(error, STATUS_FAILED,
                          "%s: rotary positions need an even width within a head's %lld, not %lld",
                          name, (long long)config->head_width, (long long)width);
-    const double bases[] = {rope->base, rope->local_base > 0 ? rope->local_base : rope->base};
+    const double bases[] = {rope->base, rope->local_base != 0 ? rope->local_base : rope->base};
     for (int i = 0; i < 2; i++)
         if (!(bases[i] > 1 && isfinite(bases[i])))
             return error_set(error, STATUS_FAILED, "%s: rope base %g must be a number above 1",
@@ -198,6 +198,7 @@ enum status decoder_config_check(const struct decoder_config *config, const char
         {"attention window", config->window, 0, 1 << 24},
         {"number of experts", config->experts, 0, MODEL_EXPERTS_MOST},
         {"number of experts used", config->experts_used, config->experts > 0, config->experts},
+        {"width of rotations", config->rope.width, 0, config->head_width},
         {"first context", config->rope.first_context, 0, 1 << 24},
         {"number of token types", config->token_types, 0, 1 << 10},
         {"offset of positions", config->position_offset, 0, 1 << 10},

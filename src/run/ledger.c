@@ -131,6 +131,8 @@ static enum status mark_lost(struct ledger *l, struct error *error)
 enum status ledger_open(const char *path, struct ledger **result, struct error *error)
 {
     *result = NULL;
+    if (file_is_special(path)) /* SQLite would leave a journal beside it */
+        return error_set(error, STATUS_FAILED, "%s: not a regular file", path);
     struct ledger *l = calloc(1, sizeof *l);
     if (!l || !(l->path = strdup(path))) {
         free(l);

@@ -114,14 +114,15 @@ struct encoding {
     const struct document *documents;
     struct tok_ids *ids; /* one a document of the batch */
     int64_t capacity;
-    enum status *statuses;
+    enum status *statuses; /* one a thread, as the next two */
     struct error *errors;
+    int64_t *failed; /* the document of the error: a thread takes them in order, and stops there */
 };
 
 static void encode_examples(void *context, int64_t begin, int64_t end, int thread)
 {
     struct encoding *e = context;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = begin; i < end && e->statuses[thread] == STATUS_OK; i++) {
         struct error *error = &e->errors[thread], cause = {0};
         e->ids[i].count = 0;
         buffer_clear(&e->stretches[i]);
@@ -133,6 +134,7 @@ static void encode_examples(void *context, int64_t begin, int64_t end, int threa
         }
         if (status != STATUS_OK) {
             e->statuses[thread] = status;
+            e->failed[thread] = i;
             error_set(error, status, "record %lld: %s", (long long)e->documents[i].index + 1,
                       cause.message);
         }
@@ -142,15 +144,17 @@ static void encode_examples(void *context, int64_t begin, int64_t end, int threa
 static void encode_documents(void *context, int64_t begin, int64_t end, int thread)
 {
     struct encoding *e = context;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = begin; i < end && e->statuses[thread] == STATUS_OK; i++) {
         e->ids[i].count = 0;
         enum status status =
             tok_encode(e->tokenizer, &e->scratches[thread], e->documents[i].text,
                        e->documents[i].length, false, &e->ids[i], &e->errors[thread]);
         if (status == STATUS_OK && e->tokenizer->eos >= 0)
             status = tok_ids_add(&e->ids[i], &e->tokenizer->eos, 1, &e->errors[thread]);
-        if (status != STATUS_OK)
+        if (status != STATUS_OK) {
             e->statuses[thread] = status;
+            e->failed[thread] = i;
+        }
     }
 }
 
@@ -171,13 +175,13 @@ static enum status encode_batch(struct encoding *e, struct thread_pool *threads,
         e->capacity = count;
     }
     thread_pool_for(threads, count, 4, e->examples ? encode_examples : encode_documents, e);
+    int first = -1;
     for (int i = 0; i < thread_pool_size(threads); i++)
-        if (e->statuses[i] != STATUS_OK) {
-            if (error)
-                *error = e->errors[i];
-            return e->statuses[i];
-        }
-    return STATUS_OK;
+        if (e->statuses[i] != STATUS_OK && (first < 0 || e->failed[i] < e->failed[first]))
+            first = i;
+    if (first >= 0 && error)
+        *error = e->errors[first];
+    return first >= 0 ? e->statuses[first] : STATUS_OK;
 }
 
 /* What is wrong with a record that gave no example: told once more, for the first. */
@@ -254,11 +258,12 @@ enum status prepare_shards(const struct prepare_job *job, const struct tokenizer
                          .result = result,
                          .scratches = calloc(threads, sizeof *e.scratches),
                          .statuses = calloc(threads, sizeof *e.statuses),
-                         .errors = calloc(threads, sizeof *e.errors)};
+                         .errors = calloc(threads, sizeof *e.errors),
+                         .failed = calloc(threads, sizeof *e.failed)};
     uint64_t hash = prepare_tokenizer_hash(tokenizer);
     struct shard_writer writers[2] = {0};
     enum status status = STATUS_OK;
-    if (!e.scratches || !e.statuses || !e.errors)
+    if (!e.scratches || !e.statuses || !e.errors || !e.failed)
         status = error_no_memory(error, threads * sizeof *e.errors);
     if (status == STATUS_OK)
         status = shard_writer_open(&writers[0], path, tokenizer->count, hash, error);
@@ -285,5 +290,6 @@ enum status prepare_shards(const struct prepare_job *job, const struct tokenizer
     free(e.scratches);
     free(e.statuses);
     free(e.errors);
+    free(e.failed);
     return status;
 }

@@ -38,41 +38,51 @@ void sampler_free(struct sampler *sampler)
 
 /* Penalties. */
 
-static bool seen_before(const int32_t *tokens, int64_t first, int64_t at)
+/* Marks the tokens from `first` on as not seen, in the room of the candidates, which are made
+ * later. So a window takes as long as it has tokens, and a client cannot stall others by a long
+ * one. */
+static void forget(struct sampler *s, const int32_t *tokens, int64_t first, int64_t count)
 {
-    for (int64_t i = first; i < at; i++)
-        if (tokens[i] == tokens[at])
-            return true;
-    return false;
+    for (int64_t i = first; i < count; i++)
+        if (tokens[i] >= 0 && tokens[i] < s->vocabulary)
+            s->candidates[tokens[i]].id = 0;
+}
+
+/* Whether the token comes for the first time since `forget`. */
+static bool is_new(struct sampler *s, int32_t token)
+{
+    return s->candidates[token].id++ == 0;
 }
 
 /* Each token of the window is punished once, however often it came. */
-static void punish_repetition(const struct sampler *s, float *logits, const int32_t *tokens,
+static void punish_repetition(struct sampler *s, float *logits, const int32_t *tokens,
                               int64_t count)
 {
     int64_t window = s->options.repetition_window, first = count > window ? count - window : 0;
     float penalty = (float)s->options.repetition_penalty;
+    forget(s, tokens, first, count);
     for (int64_t i = first; i < count; i++) {
-        if (tokens[i] < 0 || tokens[i] >= s->vocabulary || seen_before(tokens, first, i))
+        if (tokens[i] < 0 || tokens[i] >= s->vocabulary || !is_new(s, tokens[i]))
             continue;
         float *logit = &logits[tokens[i]];
         *logit = *logit > 0 ? *logit / penalty : *logit * penalty;
     }
 }
 
-static void punish_made(const struct sampler *s, float *logits, const int32_t *tokens,
-                        int64_t count, int64_t prompt)
+static void punish_made(struct sampler *s, float *logits, const int32_t *tokens, int64_t count,
+                        int64_t prompt)
 {
+    forget(s, tokens, prompt, count);
     for (int64_t i = prompt; i < count; i++) {
         if (tokens[i] < 0 || tokens[i] >= s->vocabulary)
             continue;
         logits[tokens[i]] -= (float)s->options.frequency_penalty;
-        if (!seen_before(tokens, prompt, i))
+        if (is_new(s, tokens[i]))
             logits[tokens[i]] -= (float)s->options.presence_penalty;
     }
 }
 
-static void adjust(const struct sampler *s, float *logits, const int32_t *tokens, int64_t count,
+static void adjust(struct sampler *s, float *logits, const int32_t *tokens, int64_t count,
                    int64_t prompt)
 {
     const struct sampling_options *o = &s->options;
@@ -177,6 +187,20 @@ static int64_t cut_typical(struct sampler *s, int64_t count)
     return cut_mass(s, count, s->options.typical_p);
 }
 
+/* Those that have a part of the likeliest one's weight, which typical_p may have left out: of the
+ * ones that are left, so one always stays. */
+static int64_t cut_weak(struct sampler *s, int64_t count, double part)
+{
+    double most = 0;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < count; i++)
+        most = fmax(most, (double)s->candidates[i].weight);
+    for (int64_t i = 0; i < count; i++)
+        if ((double)s->candidates[i].weight >= part * most)
+            s->candidates[kept++] = s->candidates[i];
+    return kept;
+}
+
 static bool on(double share)
 {
     return share > 0 && share < 1;
@@ -193,13 +217,8 @@ static int64_t choose(struct sampler *s, const float *logits, float most)
     }
     if (on(o->typical_p))
         count = cut_typical(s, count);
-    if (on(o->min_p)) { /* the best has weight 1 */
-        int64_t kept = 0;
-        for (int64_t i = 0; i < count; i++)
-            if ((double)s->candidates[i].weight >= o->min_p)
-                s->candidates[kept++] = s->candidates[i];
-        count = kept;
-    }
+    if (o->min_p > 0)
+        count = cut_weak(s, count, o->min_p);
     for (int64_t i = 0; i < count; i++)
         s->candidates[i].order = s->candidates[i].logit;
     if (!on(o->top_p))

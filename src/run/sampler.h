@@ -16,7 +16,7 @@ struct sampling_options {
     double temperature;        /* 0: the likeliest token */
     int64_t top_k;             /* 0: off */
     double top_p;              /* 1 or 0: off (Holtzman et al. 2020) */
-    double min_p;              /* 0: off; share of the likeliest token's probability */
+    double min_p;              /* 0: off; share of the probability of the likeliest that is left */
     double typical_p;          /* 1 or 0: off; mass of the most typical (Meister et al. 2023) */
     double repetition_penalty; /* 1 or 0: off; divides positive logits (Keskar et al. 2019) */
     double presence_penalty;   /* taken from the logits of tokens made before */

@@ -94,7 +94,9 @@ static json_t *classic_top(const struct call *call, const struct engine_token *t
 static bool add_classic(struct choice *choice, const struct engine_token *token)
 {
     bool first = token->of_prompt && choice->characters == 0 && !choice->log_probabilities;
-    const struct tok_piece *piece = &choice->call->server->model->tokenizer.pieces[token->token];
+    const struct tokenizer *t = &choice->call->server->model->tokenizer;
+    /* The model's vocabulary may go on behind the tokenizer's. */
+    bool shown = token->token < t->count && !t->pieces[token->token].special;
     json_t *lists = choice->log_probabilities;
     struct buffer text = {0};
     if (!lists)
@@ -110,7 +112,7 @@ static bool add_classic(struct choice *choice, const struct engine_token *token)
                               first ? json_null() : classic_top(choice->call, token)) == 0 &&
         json_array_append_new(json_object_get(lists, "text_offset"),
                               json_integer(choice->characters)) == 0;
-    choice->characters += piece->special ? 0 : characters(&text);
+    choice->characters += shown ? characters(&text) : 0;
     buffer_free(&text);
     return fine;
 }

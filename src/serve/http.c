@@ -335,6 +335,36 @@ static void take_body(struct call *call, const char *bytes, size_t length)
         refuse_bytes(call);
 }
 
+/* What the headers say of the body's length. */
+struct lengths {
+    const char *first;
+    bool other, chunked; /* a further length that differs; a coding */
+};
+
+static enum MHD_Result note_length(void *context, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    struct lengths *lengths = context;
+    (void)kind;
+    value = value ? value : "";
+    if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0)
+        lengths->chunked = true;
+    if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) != 0)
+        return MHD_YES;
+    lengths->other = lengths->other || (lengths->first && strcmp(lengths->first, value) != 0);
+    lengths->first = lengths->first ? lengths->first : value;
+    return MHD_YES;
+}
+
+/* Headers that say the body's length in two ways, which the library does not mind. A proxy may
+ * believe the other one, and then take bytes of one client for a request of the next. */
+static bool two_lengths(const struct call *call)
+{
+    struct lengths lengths = {NULL, false, false};
+    MHD_get_connection_values(call->connection, MHD_HEADER_KIND, note_length, &lengths);
+    return lengths.other || (lengths.first && lengths.chunked);
+}
+
 /* The line and the headers are there: what can be refused without the body is. */
 static struct call *begin(struct server *server, struct MHD_Connection *connection,
                           const char *path, const char *method)
@@ -349,7 +379,10 @@ static struct call *begin(struct server *server, struct MHD_Connection *connecti
     call->note = info ? info->socket_context : NULL;
     const char *length = header(call, MHD_HTTP_HEADER_CONTENT_LENGTH);
     bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    if (!route)
+    if (two_lengths(call))
+        serve_refuse(&call->refusal, 400, NULL, "two_lengths",
+                     "the headers give two lengths of the body");
+    else if (!route)
         serve_refuse(&call->refusal, 404, NULL, "not_found", "there is nothing at this path");
     else if (route->post ? strcmp(method, "POST") != 0 : !get)
         serve_refuse(&call->refusal, 405, NULL, "method_not_allowed", "%s takes %s only",

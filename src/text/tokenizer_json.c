@@ -172,12 +172,21 @@ static enum status read_vocabulary(struct reader *r, const json_t *vocabulary, c
             status = read_piece(r, json_string_value(text), json_string_length(text), (int32_t)i,
                                 json_number_value(score), unknown);
     }
+    bool *named = calloc((size_t)r->tokenizer->count + 1, sizeof *named);
+    if (!named)
+        return error_no_memory(r->error, (size_t)r->tokenizer->count);
     json_object_foreach((json_t *)vocabulary, key, value)
     {
-        status = read_piece(r, key, strlen(key), (int32_t)json_integer_value(value), 0, unknown);
-        if (status != STATUS_OK)
-            return status;
+        int32_t id = (int32_t)json_integer_value(value);
+        if (status == STATUS_OK && named[id]) /* one of the texts would be decoded to the other */
+            status =
+                error_set(r->error, STATUS_FAILED, "%s: token \"%.40s\" has the id %d of another",
+                          r->name, key, (int)id);
+        if (status == STATUS_OK)
+            status = read_piece(r, key, strlen(key), id, 0, unknown);
+        named[id] = true;
     }
+    free(named);
     return status;
 }
 

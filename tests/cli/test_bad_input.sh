@@ -65,6 +65,16 @@ for size in 0 3 4 20 100 1000 10000; do
 done
 rm -rf cut && cp -r model cut && echo '{"model_type": "llama", "hidden_size": -4}' >cut/config.json
 expect 1 "cut/config.json" "$adze" info cut
+while read -r key value cause; do
+    sed "s/\"$key\": *[^,]*/\"$key\": $value/" model/config.json >cut/config.json
+    cmp -s model/config.json cut/config.json && fail "config.json has no $key"
+    expect 1 "^adze: cut/config.json: $cause" "$adze" info cut
+done <<'END'
+rope_theta "500000" rope base -?nan
+rms_norm_eps "1e-6" norm epsilon -?nan
+num_key_value_heads 1.5 number of key/value heads is -1
+head_dim [16] head width is -1
+END
 rm cut/config.json
 expect 1 "cut/config.json: No such file" "$adze" info cut
 expect 1 "not a GGUF file" "$adze" info corpus/1.txt
@@ -92,6 +102,11 @@ if [ "$(id -u)" != 0 ]; then
     expect 1 "locked/t.json.*Permission denied" "$adze" tokenizer train -d corpus -n 257 -o locked/t.json
 fi
 expect 1 "/dev/full/x|Not a directory" "$adze" tokenizer train -d corpus -n 257 -o /dev/full/x
+mkfifo device # as a device: nothing is put in its place
+expect 1 "^adze: device: not a regular file" \
+    "$adze" tokenizer train -d corpus -n 257 -o device --force
+expect 1 "^adze: device: not a regular file" "$adze" runs --ledger device
+[ -p device ] || fail "a pipe was replaced by a file"
 printf 'no ledger' >other.sqlite
 expect 1 "other.sqlite: " "$adze" runs --ledger other.sqlite
 "$adze" methods >/dev/full 2>err.txt && fail "a full standard output goes unnoticed"

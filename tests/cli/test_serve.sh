@@ -185,6 +185,13 @@ done
 awk 'BEGIN { printf "X: "; for (i = 0; i < 100000; i++) printf "x"; print "" }' >header.txt
 status=$(curl -s -m 5 -o answer.txt -w '%{http_code}' -H @header.txt "$url/health")
 [ "$status" = 431 ] || fail "a header of 100 kB: $status"
+# a length that can be read in two ways: no byte of the body becomes another request
+for headers in 'Content-Length: 2\r\nContent-Length: 40' 'Transfer-Encoding: chunked\r\nContent-Length: 2'; do
+    printf "POST /tokenize HTTP/1.1\r\nHost: a\r\n$headers\r\n\r\n{}GET /health HTTP/1.1\r\nHost: a\r\n\r\n" |
+        curl -s -m 5 "telnet://127.0.0.1:$port" >answer.txt 2>/dev/null
+    has '"code":"two_lengths"'
+    grep -q '"status":"ok"' answer.txt && fail "a body is taken for a request: $(cat answer.txt)"
+done
 printf 'GARBAGE\r\n\r\n' | curl -s -m 5 "telnet://127.0.0.1:$port" >/dev/null 2>&1
 [ "$(curl -s "$url/health")" = '{"status":"ok"}' ] || fail "hurt by malformed requests"
 
@@ -412,6 +419,16 @@ stop
 start -m caller --precision f32 --sampling openai
 ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5}'
 [ "$(whole_text answer.txt)" = "$wild" ] || fail "cuts that OpenAI has not: $(cat answer.txt)"
+stop
+
+# a model's vocabulary may be larger than its tokenizer's: such tokens have no text
+cp -r model padded
+"$adze" tokenizer train -d corpus -n 260 -o padded/tokenizer.json --force -q || fail "no tokenizer"
+start -m padded
+ask /v1/completions '{"prompt":[5,299],"max_tokens":2,"logprobs":1,"echo":true,"logit_bias":{"298":100}}'
+has '"text_offset":[0,1,1,1]'
+ask /detokenize '{"tokens":[299,298]}'
+has '"prompt":""'
 stop
 
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1

@@ -83,3 +83,8 @@ expect 2 "no kind of layer" "$adze" tune -m base -d corpus --targets nose --step
 expect 2 "name the model" "$adze" tune -d corpus --steps 1 -o no
 expect 2 "one of --steps" "$adze" tune -m base -d corpus -o no
 expect 1 "record 241" "$adze" tune -m base -d examples.jsonl --strict --steps 1 -o no
+yes '{"messages": [{"role": "user", "content": "no answer"}]}' | head -n 50 >none.jsonl
+for threads in 1 2 3; do # the first, not the one that a thread came to last
+    expect 1 "^adze: record 1: " "$adze" tune -m base -d none.jsonl --strict --steps 1 -t $threads \
+        -o no --force
+done

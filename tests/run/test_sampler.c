@@ -1,6 +1,7 @@
 /* Samplers: each stage keeps what it says it keeps, and draws follow the probabilities. */
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "run/sampler.h"
 #include "support/check.h"
@@ -71,6 +72,12 @@ static void stages_cut_what_they_should(void **state)
     /* relative to the best: 1, 0.61, 0.37, 0.14, 0.05, 0.02 */
     draw_many((struct sampling_options){.temperature = 1, .min_p = 0.1}, NULL, 0, shares);
     expect(shares, 1, (const bool[V]){true, true, true, false, false, true}, logits);
+    draw_many((struct sampling_options){.temperature = 1, .min_p = 1}, NULL, 0, shares);
+    assert_true(shares[1] > 0.999);
+    /* an entropy of 1.38 nats: most typical is token 5 (1.34), which min_p then leaves alone */
+    draw_many((struct sampling_options){.temperature = 1, .typical_p = 0.2, .min_p = 0.9}, NULL, 0,
+              shares);
+    assert_true(shares[5] > 0.999);
 }
 
 static void recent_tokens_are_punished_once(void **state)
@@ -85,6 +92,32 @@ static void recent_tokens_are_punished_once(void **state)
                                         .repetition_window = 4},
               recent, 5, shares);
     expect(shares, 1, all, punished); /* token 5 lies outside the window */
+}
+
+/* Penalties of a window of many tokens: quadratic time would be minutes. */
+static void a_long_window_takes_as_long_as_its_tokens(void **state)
+{
+    (void)state;
+    enum { MANY = 400000 };
+    struct sampling_options o = {.repetition_penalty = 2,
+                                 .repetition_window = MANY,
+                                 .presence_penalty = 0.5,
+                                 .frequency_penalty = 0.25};
+    struct sampler s;
+    assert_int_equal(sampler_create(&o, MANY, &s, NULL), STATUS_OK);
+    float *many = test_calloc(MANY, sizeof *many);
+    int32_t *tokens = test_calloc(MANY, sizeof *tokens);
+    for (int32_t i = 0; i < MANY; i++) {
+        many[i] = 4;
+        tokens[i] = i < MANY - 1 ? i : 7; /* 7 twice, the last of all never */
+    }
+    clock_t begun = clock();
+    assert_int_equal(sampler_draw(&s, many, tokens, MANY, 0), MANY - 1);
+    assert_true((double)(clock() - begun) / CLOCKS_PER_SEC < 5);
+    assert_true(many[8] == 4.0f / 2 - 0.75f && many[7] == 4.0f / 2 - 1.0f);
+    test_free(many);
+    test_free(tokens);
+    sampler_free(&s);
 }
 
 static void a_seed_gives_the_same_draws(void **state)
@@ -110,6 +143,7 @@ int main(void)
         cmocka_unit_test(draws_follow_the_temperature),
         cmocka_unit_test(stages_cut_what_they_should),
         cmocka_unit_test(recent_tokens_are_punished_once),
+        cmocka_unit_test(a_long_window_takes_as_long_as_its_tokens),
         cmocka_unit_test(a_seed_gives_the_same_draws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

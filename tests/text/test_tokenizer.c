@@ -268,6 +268,9 @@ static void broken_tokenizers_are_refused_with_the_cause(void **state)
     snprintf(text, sizeof text, "{%s\"model\": {\"vocab\": {\"a\": 99999999999}, \"merges\": []}}",
              byte_level);
     refuse(text, "no usable id");
+    snprintf(text, sizeof text, "{%s\"model\": {\"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}}",
+             byte_level);
+    refuse(text, "token \"b\" has the id 0 of another");
     snprintf(text, sizeof text, "{%s\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a b\"]}}",
              byte_level);
     refuse(text, "merge 0");
