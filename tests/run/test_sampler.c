@@ -1,7 +1,6 @@
 /* Samplers: each stage keeps what it says it keeps, and draws follow the probabilities. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "run/sampler.h"
 #include "support/check.h"
@@ -94,11 +93,11 @@ static void recent_tokens_are_punished_once(void **state)
     expect(shares, 1, all, punished); /* token 5 lies outside the window */
 }
 
-/* Penalties of a window of many tokens: quadratic time would be minutes. */
+/* Penalties of a window of many tokens: quadratic time would take this test many minutes. */
 static void a_long_window_takes_as_long_as_its_tokens(void **state)
 {
     (void)state;
-    enum { MANY = 400000 };
+    enum { MANY = 2000000 };
     struct sampling_options o = {.repetition_penalty = 2,
                                  .repetition_window = MANY,
                                  .presence_penalty = 0.5,
@@ -111,9 +110,7 @@ static void a_long_window_takes_as_long_as_its_tokens(void **state)
         many[i] = 4;
         tokens[i] = i < MANY - 1 ? i : 7; /* 7 twice, the last of all never */
     }
-    clock_t begun = clock();
     assert_int_equal(sampler_draw(&s, many, tokens, MANY, 0), MANY - 1);
-    assert_true((double)(clock() - begun) / CLOCKS_PER_SEC < 5);
     assert_true(many[8] == 4.0f / 2 - 0.75f && many[7] == 4.0f / 2 - 1.0f);
     test_free(many);
     test_free(tokens);
