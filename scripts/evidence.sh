@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 seeds=${1:-5}
-steps=${2:-300}
+steps=${2:-200}
 demo=build/demo
 out=build/evidence
 adze=build/adze

@@ -29,6 +29,9 @@ static enum status run_methods(struct cli *cli, struct error *error)
     for (int i = 0; shrink_methods[i]; i++)
         add_method(cli, list, "shrink", shrink_methods[i]->name, shrink_methods[i]->title,
                    shrink_methods[i]->citation);
+    add_method(cli, list, "tune", "lora", "Low-rank adapters on a frozen model of any format",
+               "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021");
+    add_method(cli, list, "tune", "full", "All weights, in f32", "-");
     json_object_set_new(cli->result, "methods", list);
     return STATUS_OK;
 }

@@ -23,7 +23,8 @@ const struct option train_run_table[] = {
     {"micro-batch", 0, OPTION_INT, offsetof(struct train_run, micro_batch), "0", 0, 1e6, NULL,
      "ROWS", "rows worked on together; 0: about 1024 tokens"},
     {"rate", 0, OPTION_REAL, offsetof(struct train_run, rate), "0", 0, 100, NULL, NULL,
-     "learning rate; 0: 0.003 * sqrt(128 / width), a tenth of it with --base"},
+     "learning rate; 0: 0.003 * sqrt(128 / width), a tenth of it for a model that was trained "
+     "before, 0.0005 for adapters"},
     {"schedule", 0, OPTION_CHOICE, offsetof(struct train_run, schedule), "cosine", 0, 0,
      "constant|cosine|linear|wsd", NULL, "course of the rate"},
     {"warmup", 0, OPTION_REAL, offsetof(struct train_run, warmup), "0.03", 0, 1, NULL, "SHARE",

@@ -45,6 +45,16 @@ done
 grep -q '"q8_0"' info.json && grep -q '"chat_template": true' info.json || fail "$(cat info.json)"
 grep -q 'domain' lora/report.html || fail "an empty report"
 
+# What is shipped is what was tuned, also where the base's own steps are larger than what was learned.
+"$adze" convert -m base -o coarse.gguf --format q4_0 -q || fail "no coarse base"
+$job --base coarse.gguf -o kept --json >kept.json 2>log.txt || fail "coarse: $(cat log.txt)"
+"$adze" info kept/model.gguf --json | grep -q '"q8_0"' || fail "a coarse format was kept"
+awk -v b="$(text domain before kept.json)" -v t="$(text domain tuned kept.json)" \
+    -v a="$(text domain after kept.json)" 'BEGIN { exit !(t > 0 && (b - a) > 0.95 * (b - t)) }' ||
+    fail "what was learned got lost: $(cat kept.json)"
+$job --base coarse.gguf -o chosen --format q4_0 -q || fail "no format can be chosen"
+"$adze" info chosen/model.gguf --json | grep -q '"q4_0"' || fail "not in the chosen format"
+
 # What it says of the result is what perplexity says.
 awk -v a="$(text domain after lora.json)" -v l="$("$adze" perplexity -m lora/model.gguf -d domain \
     -c 64 --json -q | sed -n 's/.*"bits_per_byte": *\([0-9.e+-]*\).*/\1/p' | head -n 1)" \
