@@ -94,5 +94,7 @@ END
     awk '{ key = $1; n[key]++; w[key] += $4 < $3 } END { for (d in n) if (w[d] >= 0.8 * n[d]) good++
         printf "Better than random in at least 4 of 5 seeds on %d of %d domains.\n", good, length(n) }' \
         $table
+    echo
+    echo 'What tuning a real model gives and costs: [evidence-tuning.md](evidence-tuning.md).'
 } >docs/evidence.md
 echo "written: docs/evidence.md" >&2
