@@ -60,8 +60,8 @@ static void start(struct browser *browser, const char *folder)
         for (int i = 5; i < 64; i++)
             close(i);
         execlp("chromium", "chromium", "--headless", "--no-sandbox", "--disable-gpu",
-               "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe", data,
-               "about:blank", (char *)NULL);
+               "--disable-dev-shm-usage", "--remote-debugging-pipe", data, "about:blank",
+               (char *)NULL);
         _exit(127);
     }
     close(in[0]);
