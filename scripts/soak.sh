@@ -1,7 +1,8 @@
 #!/bin/sh
-# Loads the server for a while as a crowd would: clients that ask at once, with prompts of mixed
-# lengths, streaming and not, and a sixth of them hanging up midway. Fails when an answer differs
-# from the one got alone, when one is missing, when the server ends, or when its memory grows.
+# Loads the server for a while as a crowd would: clients that ask at once, half of them for texts to
+# prompts of mixed lengths and half with conversations, streaming and not, and a sixth of them hanging
+# up midway. Fails when an answer differs from the one got alone, when one is missing, when the server
+# ends, or when its memory grows. A MODEL without a chat template is asked for texts alone.
 #
 #   scripts/soak.sh [MINUTES] [CLIENTS] [MODEL]    default: 10 64, and a tiny model made on the spot
 #
@@ -20,6 +21,10 @@ if [ -z "$model" ]; then
     seq 20000 | awk '{ print "the", $1 % 97, "sees", $1 % 89, ($1 % 20 ? "" : "\n") }' >"$work/text"
     "$adze" train -d "$work/text" --steps 60 --layers 2 --width 128 --heads 2 --context 1024 \
         --batch 1 --vocabulary 400 -o "$model" -q --ledger "$work/ledger"
+    cat >"$model/chat_template.jinja" <<'END'
+{% for m in messages %}[{{ m.role }}] {{ m.content }}
+{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}
+END
 fi
 "$adze" serve -m "$model" --port 0 --queue 1000 --slots 16 --cache 16384 ${OPTIONS:-} \
     2>"$work/log" &

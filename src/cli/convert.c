@@ -76,9 +76,10 @@ static enum status write_model(struct cli *cli, const struct model_options *sour
     if (status != STATUS_OK)
         return status;
     struct model *model = &loaded.model;
+    model->stop = &cli_stop;
     if (loaded.adapter_count > 0)
         status = adapters_merge(&model->decoder, gguf && !packs ? NULL : &weight_f32, &model->owned,
-                                error);
+                                model->stop, error);
     if (status == STATUS_OK && packs)
         status = rtn_pack(model, &loaded.compute, mix_by_name(job->format), NULL, &shrunk, error);
     if (status == STATUS_OK && gguf)
@@ -95,9 +96,9 @@ static enum status weigh_loss(struct cli *cli, struct loaded *before, struct mod
                               struct error *error)
 {
     struct divergence d;
-    enum status status =
-        difference_divergence_rows(&before->model.decoder, &after->decoder, &before->compute,
-                                   answers->ids, answers->counts, answers->prompts, &d, error);
+    enum status status = difference_divergence_rows(
+        &before->model.decoder, &after->decoder, &before->compute, answers->ids, answers->counts,
+        answers->prompts, before->model.stop, &d, error);
     if (status != STATUS_OK)
         return status;
     cli_result_real(cli, "mean_divergence", d.mean);
@@ -146,8 +147,8 @@ static enum status verify_answers(struct cli *cli, const struct job *job, struct
 {
     struct answers answers = {0};
     json_t *tensors = json_array();
-    enum status status =
-        difference_tensors(&before->model.decoder, &after->decoder, tensors, error);
+    enum status status = difference_tensors(&before->model.decoder, &after->decoder,
+                                            before->model.stop, tensors, error);
     bool lossy = json_array_size(tensors) > 0 || before->adapter_count > 0;
     if (status == STATUS_OK && before->model.has_tokenizer)
         status = difference_answers(&before->model, after, &before->compute, job->prompts,
@@ -179,6 +180,7 @@ static enum status verify(struct cli *cli, const struct model_options *source,
     enum status status = loaded_open(cli, source, false, &before, error);
     if (status != STATUS_OK)
         return status;
+    before.model.stop = &cli_stop;
     status = model_load(job->output, false, &after, error);
     if (status == STATUS_OK) {
         status = check_use(cli, job, &before.model, &after, error);
@@ -188,6 +190,18 @@ static enum status verify(struct cli *cli, const struct model_options *source,
     }
     loaded_close(&before);
     return status;
+}
+
+/* What is written before a Ctrl-C is whole, and stays: but the reader must know that it is
+ * unproven. */
+static enum status prove(struct cli *cli, const struct model_options *source, const struct job *job,
+                         struct error *error)
+{
+    enum status status = verify(cli, source, job, error);
+    if (status != STATUS_INTERRUPTED)
+        return status;
+    return error_set(error, status, "stopped while comparing: %s is whole, but not proven",
+                     job->output);
 }
 
 static enum status write_and_verify(struct cli *cli, const struct model_options *source,
@@ -203,7 +217,7 @@ static enum status write_and_verify(struct cli *cli, const struct model_options 
         cli_say(cli, "written: %s", job->output);
     }
     if (status == STATUS_OK && verifies)
-        status = verify(cli, &exact, job, error);
+        status = prove(cli, &exact, job, error);
     if (status == STATUS_OK)
         cli_output(cli, job->output);
     return status;

@@ -295,7 +295,8 @@ static enum status diff_models(struct cli *cli, char *const *paths, struct error
                          new_list(cli, "template"));
         status = difference_in_use(&a, &b, new_list(cli, "in_use"), error);
         if (status == STATUS_OK)
-            status = difference_tensors(&a.decoder, &b.decoder, new_list(cli, "tensors"), error);
+            status = difference_tensors(&a.decoder, &b.decoder, &cli_stop, new_list(cli, "tensors"),
+                                        error);
         model_free(&b);
     }
     model_free(&a);

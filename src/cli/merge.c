@@ -32,8 +32,8 @@ static enum status merge(struct loaded *loaded, const struct merge_options *o, b
         return error_set(error, STATUS_USAGE, "--format %s needs an output named *.gguf",
                          o->format);
     /* In a folder all is f32, so nothing need be rounded on the way. */
-    enum status status =
-        adapters_merge(&model->decoder, own && gguf ? NULL : &weight_f32, &model->owned, error);
+    enum status status = adapters_merge(&model->decoder, own && gguf ? NULL : &weight_f32,
+                                        &model->owned, model->stop, error);
     if (status == STATUS_OK && !own && !plain)
         status = rtn_pack(model, &loaded->compute, mix_by_name(o->format), NULL, &shrunk, error);
     if (status == STATUS_OK && gguf)
@@ -52,6 +52,7 @@ static enum status run(struct cli *cli, struct error *error)
         status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
     if (status != STATUS_OK)
         return status;
+    loaded.model.stop = &cli_stop;
     status = loaded_put_adapters(&loaded, &o->adapters, error);
     if (status == STATUS_OK)
         status = merge(&loaded, o, stage_is_gguf(o->output), error);

@@ -69,6 +69,7 @@ static enum status run(struct cli *cli, struct error *error)
         status = loaded_open(cli, model, false, &loaded, error);
     if (status != STATUS_OK)
         return status;
+    loaded.model.stop = &cli_stop;
     status = shrink_and_save(cli, o, &loaded, error);
     loaded_close(&loaded);
     return status;

@@ -541,7 +541,7 @@ static enum status save_folder(const struct adapters *adapters, const struct dec
     if (status == STATUS_OK)
         status = huggingface_write_json(make_config(adapters, decoder, base, pairs), config, error);
     if (status == STATUS_OK)
-        status = safetensors_write(tensors, entries, (int64_t)count, metadata, error);
+        status = safetensors_write(tensors, entries, (int64_t)count, metadata, NULL, error);
     json_decref(metadata);
     free(tensors);
     free(config);

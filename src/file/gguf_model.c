@@ -129,7 +129,7 @@ static void write_group(const struct save_plan *plan, const struct name_group *g
     for (int i = 0; i < names_part_count(group); i++)
         for (int64_t o = 0; o < names_outputs(names_part(group, i)); o++)
             plan->origins[names_place(group, i, o)] = (int64_t)i << 32 | o;
-    for (int64_t at = 0; at < names_stored_outputs(group); at++)
+    for (int64_t at = 0; at < names_stored_outputs(group) && !model_is_stopped(plan->model); at++)
         write_output(plan, group, names_part(group, (int)(plan->origins[at] >> 32)),
                      plan->origins[at] & 0xffffffff, format);
 }
@@ -252,6 +252,11 @@ static enum status write_file(const struct save_plan *plan, const char *path, co
     for_tensors(plan, false);
     gguf_writer_begin_data(writer);
     for_tensors(plan, true);
+    if (model_is_stopped(model)) {
+        gguf_writer_abort(writer);
+        return error_set(error, STATUS_INTERRUPTED,
+                         "stopped while writing %s: nothing of it is left", path);
+    }
     return gguf_writer_close(writer, error);
 }
 

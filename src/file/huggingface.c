@@ -2,6 +2,7 @@
  * config.json says is in huggingface_config.c. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "file/families.h"
 #include "file/kinds.h"
@@ -273,10 +274,13 @@ static enum status save_weights(const struct model *model, const char *path, str
         if (names_find(family->huggingface, &model->decoder, &parameters->items[i], &group) &&
             group.index == 0)
             status = describe_entry(&group, &entries[count++], &arena, error);
+        if (status == STATUS_OK && model_is_stopped(model))
+            status = error_set(error, STATUS_INTERRUPTED,
+                               "stopped while writing %s: nothing of it is left", path);
     }
     json_t *metadata = json_pack("{s:s}", "format", "pt");
     if (status == STATUS_OK)
-        status = safetensors_write(path, entries, count, metadata, error);
+        status = safetensors_write(path, entries, count, metadata, model->stop, error);
     json_decref(metadata);
     arena_free(&arena);
     return status;
@@ -308,11 +312,13 @@ static enum status save_part(const struct model *model, const char *folder, cons
 
 enum status model_save_folder(const struct model *model, const char *folder, struct error *error)
 {
-    const char *const parts[] = {"config.json",         "generation_config.json",
-                                 "tokenizer.json",      "tokenizer_config.json",
-                                 "chat_template.jinja", "model.safetensors"};
+    const char *const parts[] = {"model.safetensors",      "config.json",
+                                 "generation_config.json", "tokenizer.json",
+                                 "tokenizer_config.json",  "chat_template.jinja"};
     enum status status = file_make_folders(folder, error);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
         status = save_part(model, folder, parts[i], error);
+    if (status == STATUS_INTERRUPTED)
+        rmdir(folder); /* when it was made here: it is empty then, and only then this succeeds */
     return status;
 }

@@ -280,3 +280,8 @@ enum status model_load(const char *path, bool train, struct model *model, struct
         model_free(model);
     return status;
 }
+
+bool model_is_stopped(const struct model *model)
+{
+    return model->stop && *model->stop;
+}

@@ -5,6 +5,7 @@
 #define FILE_MODEL_H
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "file/gguf.h"
@@ -37,8 +38,9 @@ struct model {
     char *path;
     struct safetensors *shards; /* what the weights are mapped from: of a folder */
     int64_t shard_count;
-    struct gguf gguf;   /* or a GGUF file */
-    struct arena owned; /* weights that had to be copied or were packed */
+    struct gguf gguf;                  /* or a GGUF file */
+    struct arena owned;                /* weights that had to be copied or were packed */
+    const volatile sig_atomic_t *stop; /* not 0: packing and saving end; NULL: never */
 };
 
 /* Loads a model. With `train`, all values are unpacked to f32 and can be trained; else they stay
@@ -53,12 +55,16 @@ bool model_is_end(const struct model *model, int32_t token);
 /* The text of the chat template of that name (NULL: the default one), or NULL. */
 const char *model_chat_template(const struct model *model, const char *name);
 
+/* Whether the model's `stop` says that work on it is to end. */
+bool model_is_stopped(const struct model *model);
+
 /* Writes config.json, generation_config.json, model.safetensors (f32) and, when there is one,
  * tokenizer.json with tokenizer_config.json and the chat template into the folder, making it if
- * need be. */
+ * need be. The weights come first: stopped in them, it leaves the folder as it was. */
 enum status model_save_folder(const struct model *model, const char *folder, struct error *error);
 
-/* Writes a GGUF file: every weight in its present format, f32 matrices in `format` (NULL: f32). */
+/* Writes a GGUF file: every weight in its present format, f32 matrices in `format` (NULL: f32).
+ * Stopped, it leaves no file. */
 enum status model_save_gguf(const struct model *model, const char *path,
                             const struct weight_format *format, const char *name,
                             struct error *error);

@@ -230,7 +230,8 @@ static char *make_header(const struct safetensors_entry *entries, int64_t count,
 }
 
 enum status safetensors_write(const char *path, const struct safetensors_entry *entries,
-                              int64_t count, json_t *metadata, struct error *error)
+                              int64_t count, json_t *metadata, const volatile sig_atomic_t *stop,
+                              struct error *error)
 {
     char *header = make_header(entries, count, metadata);
     if (!header)
@@ -241,9 +242,15 @@ enum status safetensors_write(const char *path, const struct safetensors_entry *
         uint64_t length = (strlen(header) + 7) / 8 * 8;
         fwrite(&length, sizeof length, 1, writer.stream);
         fprintf(writer.stream, "%-*s", (int)length, header);
-        for (int64_t i = 0; i < count; i++)
+        for (int64_t i = 0; i < count && !(stop && *stop); i++)
             fwrite(entries[i].data, 1, entry_bytes(&entries[i]), writer.stream);
-        status = file_writer_commit(&writer, error);
+        if (stop && *stop) {
+            file_writer_abort(&writer);
+            status = error_set(error, STATUS_INTERRUPTED,
+                               "stopped while writing %s: nothing of it is left", path);
+        } else {
+            status = file_writer_commit(&writer, error);
+        }
     }
     free(header);
     return status;

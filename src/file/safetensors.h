@@ -5,6 +5,7 @@
 #define FILE_SAFETENSORS_H
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdint.h>
 
 #include "base/file.h"
@@ -37,8 +38,11 @@ void safetensors_close(struct safetensors *file);
 /* NULL when there is none of that name. */
 const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name);
 
-/* Writes a file atomically. Entries need name, format, rank, shape and data; their bytes follow. */
+/* Writes a file atomically. Entries need name, format, rank, shape and data; their bytes follow.
+ * When *stop (NULL: never) is not 0 before the end, it ends with STATUS_INTERRUPTED and leaves no
+ * file. */
 enum status safetensors_write(const char *path, const struct safetensors_entry *entries,
-                              int64_t count, json_t *metadata, struct error *error);
+                              int64_t count, json_t *metadata, const volatile sig_atomic_t *stop,
+                              struct error *error);
 
 #endif

@@ -209,7 +209,8 @@ static enum status merge_one(struct linear *linear, const struct weight_format *
 }
 
 enum status adapters_merge(struct decoder *decoder, const struct weight_format *format,
-                           struct arena *owner, struct error *error)
+                           struct arena *owner, const volatile sig_atomic_t *stop,
+                           struct error *error)
 {
     enum status status = STATUS_OK;
     for (int64_t layer = 0; layer < decoder->config.layers; layer++)
@@ -217,6 +218,9 @@ enum status adapters_merge(struct decoder *decoder, const struct weight_format *
             struct linear *linear = decoder_linear(decoder, layer, which);
             if (linear && linear->adapter)
                 status = merge_one(linear, format ? format : linear->weight->format, owner, error);
+            if (status == STATUS_OK && stop && *stop)
+                status = error_set(error, STATUS_INTERRUPTED,
+                                   "stopped while folding adapters in: nothing is written");
         }
     return status;
 }

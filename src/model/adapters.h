@@ -5,6 +5,8 @@
 #ifndef MODEL_ADAPTERS_H
 #define MODEL_ADAPTERS_H
 
+#include <signal.h>
+
 #include "base/arena.h"
 #include "model/decoder.h"
 
@@ -74,9 +76,10 @@ void adapters_detach(struct decoder *decoder);
 
 /* Folds all adapters that are attached into the weights, W + scale B A, and takes them off. Each
  * changed matrix is packed in `format`, or in its own when that is NULL; its memory is `owner`'s.
- */
+ * When *stop (NULL: never) is not 0 it ends with STATUS_INTERRUPTED. */
 enum status adapters_merge(struct decoder *decoder, const struct weight_format *format,
-                           struct arena *owner, struct error *error);
+                           struct arena *owner, const volatile sig_atomic_t *stop,
+                           struct error *error);
 
 /* Values that adapters of these settings have. */
 int64_t adapters_values(const struct adapter_settings *settings,

@@ -35,8 +35,8 @@ enum status training_checkpoint(const struct training *t, struct error *error)
                   total, "settings", t->options.settings ? t->options.settings : "");
     if (!metadata)
         return error_no_memory(error, 4096);
-    enum status status =
-        safetensors_write(t->checkpoint, entries, t->optimizer.second ? 3 : 2, metadata, error);
+    enum status status = safetensors_write(t->checkpoint, entries, t->optimizer.second ? 3 : 2,
+                                           metadata, NULL, error);
     json_decref(metadata);
     return status;
 }

@@ -188,8 +188,8 @@ static enum status compare_tensor(const struct parameter *a, const struct parame
     return STATUS_OK;
 }
 
-enum status difference_tensors(const struct decoder *a, const struct decoder *b, json_t *list,
-                               struct error *error)
+enum status difference_tensors(const struct decoder *a, const struct decoder *b,
+                               const volatile sig_atomic_t *stop, json_t *list, struct error *error)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < a->parameters.count && status == STATUS_OK; i++) {
@@ -199,6 +199,8 @@ enum status difference_tensors(const struct decoder *a, const struct decoder *b,
             status = compare_tensor(p, q, list, error);
         else
             missing(list, p->name, p, NULL);
+        if (status == STATUS_OK && stop && *stop)
+            status = error_set(error, STATUS_INTERRUPTED, "stopped while comparing");
     }
     for (int i = 0; i < b->parameters.count && status == STATUS_OK; i++)
         if (!parameters_find(&a->parameters, b->parameters.items[i].name))

@@ -10,7 +10,8 @@
 #include "file/model.h"
 #include "tensor/tape.h"
 
-/* Each appends objects to a JSON array, and nothing when there is no difference. */
+/* Each appends objects to a JSON array, and nothing when there is no difference. Here and below
+ * *stop (NULL: never) not 0 ends the work with STATUS_INTERRUPTED. */
 
 /* {"field", "a", "b"}: of configurations. */
 void difference_configs(const struct decoder_config *a, const struct decoder_config *b,
@@ -23,7 +24,8 @@ void difference_texts(const char *a, const char *b, json_t *list);
 /* {"tensor", "a", "b", "largest", "mean", "relative"}: formats (null: missing), largest and mean
  * absolute difference, norm of the difference over the norm of a's. Tensors of equal values are
  * left out, whatever their formats. */
-enum status difference_tensors(const struct decoder *a, const struct decoder *b, json_t *list,
+enum status difference_tensors(const struct decoder *a, const struct decoder *b,
+                               const volatile sig_atomic_t *stop, json_t *list,
                                struct error *error);
 /* {"field", "a", "b"}: what breaks a model in use: chat template, ids and names of the tokens that
  * begin and end texts, what is put around a text, ids of probe texts (a doubled beginning among
@@ -49,7 +51,8 @@ enum status difference_divergence(struct decoder *a, struct decoder *b, struct c
 enum status difference_divergence_rows(struct decoder *a, struct decoder *b,
                                        struct compute *compute, const int32_t *ids,
                                        const int64_t *counts, int64_t rows,
-                                       struct divergence *result, struct error *error);
+                                       const volatile sig_atomic_t *stop, struct divergence *result,
+                                       struct error *error);
 
 /* Answers to prompts, drawn greedily. */
 struct answers {
@@ -57,7 +60,7 @@ struct answers {
     int32_t *ids;           /* a's, prompts included, and how many of each */
     int64_t *counts;
 };
-/* `prompts` are texts; `tokens` are made for each. Free `ids` and `counts`. */
+/* `prompts` are texts; `tokens` are made for each; a's `stop` ends it. Free `ids` and `counts`. */
 enum status difference_answers(struct model *a, struct model *b, struct compute *compute,
                                const char *const *prompts, int64_t count, int64_t tokens,
                                struct answers *answers, struct error *error);

@@ -169,7 +169,8 @@ enum status difference_divergence(struct decoder *a, struct decoder *b, struct c
 enum status difference_divergence_rows(struct decoder *a, struct decoder *b,
                                        struct compute *compute, const int32_t *ids,
                                        const int64_t *counts, int64_t rows,
-                                       struct divergence *result, struct error *error)
+                                       const volatile sig_atomic_t *stop, struct divergence *result,
+                                       struct error *error)
 {
     struct gathering g;
     enum status status = gathering_create(a, b, compute, &g, error);
@@ -177,6 +178,8 @@ enum status difference_divergence_rows(struct decoder *a, struct decoder *b,
         struct decoder_batch batch = {.batch = 1, .length = counts[i] - 1, .tokens = ids};
         if (counts[i] > 1)
             status = add_rows(&g, &batch, ids + 1, NULL, error);
+        if (status == STATUS_OK && stop && *stop)
+            status = error_set(error, STATUS_INTERRUPTED, "stopped while comparing");
     }
     summarize(&g, result);
     gathering_free(&g);
@@ -185,15 +188,21 @@ enum status difference_divergence_rows(struct decoder *a, struct decoder *b,
 
 /* Greedy answers. */
 
+struct keeping {
+    struct tok_ids *made;
+    const volatile sig_atomic_t *stop;
+};
+
 static bool keep_token(void *context, const struct engine_token *token)
 {
+    const struct keeping *k = context;
     struct error ignored; /* a list that is too short is seen by its length */
-    return tok_ids_add(context, &token->token, 1, &ignored) == STATUS_OK;
+    return tok_ids_add(k->made, &token->token, 1, &ignored) == STATUS_OK && !(k->stop && *k->stop);
 }
 
 static enum status answer(struct model *model, struct compute *compute,
-                          const struct tok_ids *prompt, int64_t tokens, struct tok_ids *made,
-                          struct error *error)
+                          const struct tok_ids *prompt, int64_t tokens,
+                          const struct keeping *keeping, struct error *error)
 {
     struct engine_result result;
     struct engine_request request = {.prompt = prompt->items,
@@ -201,8 +210,8 @@ static enum status answer(struct model *model, struct compute *compute,
                                      .most_tokens = tokens,
                                      .continues = true,
                                      .on_token = keep_token,
-                                     .context = made};
-    made->count = 0;
+                                     .context = (void *)(uintptr_t)keeping};
+    keeping->made->count = 0;
     return engine_complete(model, compute, &request, &result, error);
 }
 
@@ -229,9 +238,13 @@ enum status difference_answers(struct model *a, struct model *b, struct compute 
         if (prompt.count > most) /* of a model with a short context */
             prompt.count = most;
         if (status == STATUS_OK)
-            status = answer(a, compute, &prompt, tokens, &made[0], error);
+            status =
+                answer(a, compute, &prompt, tokens, &(struct keeping){&made[0], a->stop}, error);
         if (status == STATUS_OK)
-            status = answer(b, compute, &prompt, tokens, &made[1], error);
+            status =
+                answer(b, compute, &prompt, tokens, &(struct keeping){&made[1], a->stop}, error);
+        if (status == STATUS_OK && model_is_stopped(a))
+            status = error_set(error, STATUS_INTERRUPTED, "stopped while comparing answers");
         if (status == STATUS_OK)
             status = tok_ids_add(&all, prompt.items, prompt.count, error);
         if (status == STATUS_OK)

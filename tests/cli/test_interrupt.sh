@@ -37,6 +37,57 @@ ls . parts | grep -E '\.[0-9]{6}$' && fail "half-written files are left"
 [ ! -e s ] && [ ! -e parts/train.jsonl ] || fail "half a result is there"
 [ "$("$adze" runs | grep -c ' stopped ')" = 9 ] || fail "the ledger does not say so: $("$adze" runs)"
 
+# What writes models leaves no part of one when it is stopped; what was written before it was compared
+# is whole, and that is said. halt WHEN PATH COMMAND...: sends the signal when a file of the pattern WHEN
+# is there, or, when that is empty, as soon as the run is on the ledger.
+halt() {
+    when=$1 path=$2
+    shift 2
+    for try in 1 2 3 4 5 6 7 8 9; do
+        rm -rf small*
+        [ ! -e before ] || cp -r before small
+        before=$("$adze" runs 2>/dev/null | wc -l)
+        "$@" -o "$path" -q >out.txt 2>err.txt &
+        process=$!
+        while kill -0 $process 2>/dev/null; do
+            if [ -z "$when" ]; then
+                [ "$("$adze" runs 2>/dev/null | wc -l)" = "$before" ] || break
+            else
+                for file in $when; do [ ! -e "$file" ] || break 2; done
+            fi
+        done
+        kill -INT $process 2>/dev/null
+        wait $process
+        got=$?
+        [ $got = 0 ] || break
+    done
+    [ $got = 1 ] || fail "$* ends with $got: $(cat err.txt)"
+    [ "$(grep -c '^adze: stopped while' err.txt)" = 1 ] && [ "$(wc -l <err.txt)" = 1 ] ||
+        fail "$* says: $(cat err.txt)"
+}
+nothing_left() {
+    [ -z "$(ls -d small* 2>/dev/null)" ] || fail "$1 leaves $(ls -d small* small*/* 2>/dev/null)"
+}
+wide="--layers 8 --width 256 --heads 4 --context 64 --vocabulary 300 --threads 2"
+"$adze" train -d corpus $wide --batch 1 --steps 1 -o wide -q || fail "training"
+"$adze" tune -m wide -d corpus --steps 1 --batch 1 -c 32 --threads 2 -o adapter -q || fail "tuning"
+halt '' small.gguf "$adze" shrink -m wide --format q4_K_M
+nothing_left shrink
+halt '' small.gguf "$adze" merge -m wide -a adapter
+nothing_left merge
+halt '' small "$adze" merge -m wide -a adapter
+nothing_left "merge to a folder"
+halt 'small.gguf.*' small.gguf "$adze" convert -m wide --format f16 --no-verify
+nothing_left convert
+halt 'small/*.*.*' small "$adze" convert -m wide --no-verify
+nothing_left "convert to a folder"
+halt small.gguf small.gguf "$adze" export -m wide -n 60
+grep -q 'small.gguf is whole, but not proven' err.txt || fail "export: $(cat err.txt)"
+"$adze" diff wide small.gguf >diff.txt 2>&1 || fail "what is called whole is not: $(cat diff.txt)"
+cp -r model before
+halt 'small/*.*.*' small "$adze" convert -m wide --no-verify --force
+diff -r before small >diff.txt || fail "what lay in the folder is changed: $(cat diff.txt)"
+
 "$adze" train -d corpus $tiny --steps 1000000 -o long -q 2>err.txt &
 process=$!
 sleep 0.3

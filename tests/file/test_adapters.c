@@ -218,7 +218,7 @@ static void adapters_of_gates_are_refused(void **state)
                                            .shape = {part ? 64 : 1, part ? 1 : 32},
                                            .data = part ? b : a};
         }
-        assert_int_equal(safetensors_write(to, more, file.count + 2, NULL, NULL), STATUS_OK);
+        assert_int_equal(safetensors_write(to, more, file.count + 2, NULL, NULL, NULL), STATUS_OK);
         bool gate = changed / 8 % 2 == 1;
         assert_int_equal(adapters_load(folder.path, &f.model.decoder, &adapters, &error),
                          gate ? STATUS_FAILED : STATUS_OK);

@@ -59,7 +59,7 @@ static bool write_changed(const char *from, const char *to, int64_t which, enum 
         shape[1] = rows;
     }
     if (differs)
-        assert_int_equal(safetensors_write(to, file.entries, count, NULL, NULL), STATUS_OK);
+        assert_int_equal(safetensors_write(to, file.entries, count, NULL, NULL, NULL), STATUS_OK);
     safetensors_close(&file);
     return differs;
 }
@@ -124,7 +124,8 @@ static void folders_with_a_tensor_too_many_are_refused(void **state)
         memcpy(more, file.entries, (size_t)file.count * sizeof *more);
         more[file.count] = (struct safetensors_entry){
             .name = cases[i].name, .format = &weight_f32, .rank = 1, .shape = {4}, .data = values};
-        assert_int_equal(safetensors_write(path, more, file.count + 1, NULL, NULL), STATUS_OK);
+        assert_int_equal(safetensors_write(path, more, file.count + 1, NULL, NULL, NULL),
+                         STATUS_OK);
         safetensors_close(&file);
         enum status status = model_load(folder.path, false, &model, &error);
         if ((status == STATUS_OK) != cases[i].fine)

@@ -47,7 +47,7 @@ static void what_is_written_is_read_back(void **state)
         {.name = "nothing", .format = &weight_bf16, .rank = 2, .shape = {0, 7}, .data = values},
     };
     json_t *metadata = json_pack("{s:s}", "format", "pt");
-    assert_int_equal(safetensors_write(path, entries, 4, metadata, NULL), STATUS_OK);
+    assert_int_equal(safetensors_write(path, entries, 4, metadata, NULL, NULL), STATUS_OK);
     json_decref(metadata);
     struct safetensors file;
     assert_int_equal(safetensors_open(path, &file, NULL), STATUS_OK);
@@ -79,7 +79,7 @@ static void a_file_cut_anywhere_is_refused(void **state)
         {.name = "a", .format = &weight_f32, .rank = 2, .shape = {2, 3}, .data = values},
         {.name = "b", .format = &weight_bf16, .rank = 1, .shape = {3}, .data = values},
     };
-    assert_int_equal(safetensors_write(path, entries, 2, NULL, NULL), STATUS_OK);
+    assert_int_equal(safetensors_write(path, entries, 2, NULL, NULL, NULL), STATUS_OK);
     struct buffer whole = models_read(path);
     for (size_t length = whole.length; length-- > 0;) {
         assert_int_equal(truncate(path, (off_t)length), 0);

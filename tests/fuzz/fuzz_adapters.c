@@ -38,7 +38,7 @@ static void use(struct adapters *adapters, struct decoder *decoder)
     struct arena owner = {0};
     adapters_attach(adapters, decoder, 0.5);
     fuzz_forward(decoder);
-    adapters_merge(decoder, NULL, &owner, NULL);
+    adapters_merge(decoder, NULL, &owner, NULL, NULL);
     fuzz_forward(decoder);
     arena_free(&owner);
 }

@@ -290,7 +290,7 @@ static void fresh_adapters_change_nothing_and_merged_ones_what_they_did(void **s
         float attached = run(&f, false);
         assert_true(fabsf(attached - before) > 1e-3f);
         struct arena owner = {0};
-        assert_int_equal(adapters_merge(&f.decoder, NULL, &owner, NULL), STATUS_OK);
+        assert_int_equal(adapters_merge(&f.decoder, NULL, &owner, NULL, NULL), STATUS_OK);
         float merged = run(&f, false);
         if (fabsf(merged - attached) > 1e-5f)
             fail_msg("loss %g with adapters attached, %g with them merged", (double)attached,

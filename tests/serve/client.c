@@ -1,12 +1,15 @@
 /* A client for tests of the server: many connections at once from one thread, which a shell cannot
  * hold. Compiled as build/serve_client.
  *
- *   serve_client flood PORT COUNT BODY       COUNT requests at once; prints how many answers there
- *                                            were of each status, and how many different texts
- *   serve_client drip PORT COUNT PART        COUNT connections that send a byte of a header, or of
- * a body, each half second; prints the seconds until the last is closed serve_client soak PORT
- * CLIENTS SECONDS   CLIENTS that ask, stream, and leave at random; every answer is compared with
- * the one got alone */
+ *   serve_client flood PORT COUNT BODY
+ *       COUNT requests at once; prints how many answers there were of each status, and how many
+ *       different texts
+ *   serve_client drip PORT COUNT PART
+ *       COUNT connections that send a byte of a header, or of a body, each half second; prints the
+ *       seconds until the last is closed
+ *   serve_client soak PORT CLIENTS SECONDS
+ *       CLIENTS that ask for texts and chats, half and half, stream, and leave at random; every
+ *       answer is compared with the one got alone. A model without a template is asked for texts */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +27,9 @@
 #include "base/buffer.h"
 #include "base/random.h"
 
-#define BODIES 32
+#define BODIES 64
+#define COMPLETIONS "/v1/completions"
+#define CHATS "/v1/chat/completions"
 #define PATIENCE 300.0 /* seconds for one answer */
 
 struct client {
@@ -62,14 +67,14 @@ static int open_connection(int port)
     return descriptor;
 }
 
-static void ask(struct client *client, int port, const char *body)
+static void ask(struct client *client, int port, const char *path, const char *body)
 {
     buffer_clear(&client->request);
     buffer_clear(&client->answer);
     buffer_printf(&client->request,
-                  "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+                  "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
                   "Content-Length: %zu\r\n\r\n%s",
-                  strlen(body), body);
+                  path, strlen(body), body);
     client->descriptor = open_connection(port);
     client->sent = 0;
     client->begun = now();
@@ -115,6 +120,15 @@ static int status_of(const struct client *client)
                                                                               : 0;
 }
 
+/* What a choice of an answer or event says: the text of a completion, the content of a chat. */
+static const char *piece_of(const json_t *choice)
+{
+    const json_t *text = json_object_get(choice, "text");
+    const json_t *message = json_object_get(choice, "message");
+    message = message ? message : json_object_get(choice, "delta");
+    return json_string_value(text ? text : json_object_get(message, "content"));
+}
+
 /* The text of an answer that came whole or in chunks of events; NULL when it has none. */
 static char *text_of(const struct client *client)
 {
@@ -126,7 +140,7 @@ static char *text_of(const struct client *client)
         whole = whole || strncmp(at, "[DONE]", 6) == 0;
         json_t *event = *at == '{' ? json_loads(at, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
         const json_t *choice = json_array_get(json_object_get(event, "choices"), 0);
-        const char *piece = json_string_value(json_object_get(choice, "text"));
+        const char *piece = piece_of(choice);
         if (piece)
             buffer_add_text(&text, piece);
         whole = whole || (piece && !client->stream);
@@ -148,7 +162,7 @@ static int flood(int port, int count, const char *body)
     int statuses[600] = {0}, left = count, different = 0;
     char *first = NULL;
     for (int i = 0; i < count; i++) {
-        ask(&clients[i], port, body);
+        ask(&clients[i], port, COMPLETIONS, body);
         move(&clients[i], POLLOUT);
     }
     for (double begun = now(); left > 0 && now() - begun < PATIENCE;) {
@@ -223,41 +237,87 @@ static int drip(int port, int count, const char *part)
 
 struct soak {
     int port, count;
+    bool chats; /* every second body is a chat */
     char *bodies[BODIES][2], *texts[BODIES];
-    int64_t right, wrong, left, refused;
+    int64_t right, right_chats, wrong, left, refused;
 };
+
+static const char *path_of(const struct soak *soak, int body)
+{
+    return soak->chats && body % 2 ? CHATS : COMPLETIONS;
+}
+
+static void put_words(struct buffer *out, uint64_t *element, int count)
+{
+    for (int w = 0; w < count; w++)
+        buffer_printf(out, "%s%c%llu", w ? " " : "", (char)('a' + (int)draw(element, 26)),
+                      (unsigned long long)draw(element, 50));
+}
+
+/* A conversation that the user has the last word in, with a system's word before some. */
+static void put_messages(struct buffer *out, uint64_t *element, int count)
+{
+    bool system = draw(element, 2);
+    for (int m = 0; m < count; m++) {
+        bool user = (count - m) % 2;
+        buffer_printf(out, "%s{\"role\":\"%s\",\"content\":\"", m ? "," : "",
+                      user               ? "user"
+                      : m == 0 && system ? "system"
+                                         : "assistant");
+        put_words(out, element, 1 + (int)draw(element, 30));
+        buffer_add_text(out, "\"}");
+    }
+}
 
 static void make_bodies(struct soak *soak, uint64_t *element)
 {
     for (int i = 0; i < BODIES; i++) {
         struct buffer prompt = {0};
-        int words = 1 + (int)draw(element, i % 4 == 0 ? 200 : 20);
-        for (int w = 0; w < words; w++)
-            buffer_printf(&prompt, "%s%c%llu", w ? " " : "", (char)('a' + (int)draw(element, 26)),
-                          (unsigned long long)draw(element, 50));
+        bool chat = strcmp(path_of(soak, i), CHATS) == 0;
+        if (chat)
+            put_messages(&prompt, element, 1 + (int)draw(element, 6));
+        else
+            put_words(&prompt, element, 1 + (int)draw(element, i % 4 == 0 ? 200 : 20));
         for (int stream = 0; stream < 2; stream++) {
             struct buffer body = {0};
             buffer_printf(&body,
-                          "{\"prompt\":\"%s\",\"max_tokens\":%d,\"seed\":%d,\"temperature\":%s,"
+                          "{\"%s%s%s,\"max_tokens\":%d,\"seed\":%d,\"temperature\":%s,"
                           "\"stream\":%s}",
-                          prompt.data, 1 + (i * 7) % 64, i, i % 3 ? "0.8" : "0",
-                          stream ? "true" : "false");
+                          chat ? "messages\":[" : "prompt\":\"", prompt.data, chat ? "]" : "\"",
+                          1 + (i * 7) % 64, i, i % 3 ? "0.8" : "0", stream ? "true" : "false");
             soak->bodies[i][stream] = body.data;
         }
         buffer_free(&prompt);
     }
 }
 
+static void ask_alone(struct client *client, int port, const char *path, const char *body)
+{
+    struct pollfd one;
+    ask(client, port, path, body);
+    do
+        poll_all(client, &one, 1);
+    while (!move(client, one.revents));
+    hang_up(client);
+}
+
+/* Whether the model has a template to chat by. */
+static bool can_chat(int port)
+{
+    struct client client = {.descriptor = -1};
+    ask_alone(&client, port, CHATS,
+              "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_tokens\":1}");
+    bool can = status_of(&client) != 501;
+    buffer_free(&client.request);
+    buffer_free(&client.answer);
+    return can;
+}
+
 static void get_alone(struct soak *soak)
 {
     struct client client = {.descriptor = -1};
-    struct pollfd one;
     for (int i = 0; i < BODIES; i++) {
-        ask(&client, soak->port, soak->bodies[i][0]);
-        do
-            poll_all(&client, &one, 1);
-        while (!move(&client, one.revents));
-        hang_up(&client);
+        ask_alone(&client, soak->port, path_of(soak, i), soak->bodies[i][0]);
         soak->texts[i] = text_of(&client);
         if (!soak->texts[i]) {
             fprintf(stderr, "serve_client: no answer: %s\n", client.answer.data);
@@ -278,6 +338,7 @@ static void judge(struct soak *soak, const struct client *client)
     char *text = status == 200 ? text_of(client) : NULL;
     bool right = text && strcmp(text, soak->texts[client->body]) == 0;
     soak->right += right;
+    soak->right_chats += right && strcmp(path_of(soak, client->body), CHATS) == 0;
     soak->wrong += !right;
     if (!right && soak->wrong <= 3)
         fprintf(stderr, "wrong (body %d, stream %d): wanted '%s', got: %s\n", client->body,
@@ -288,7 +349,7 @@ static void judge(struct soak *soak, const struct client *client)
 
 static int run_soak(int port, int count, double seconds)
 {
-    struct soak soak = {.port = port, .count = count};
+    struct soak soak = {.port = port, .count = count, .chats = can_chat(port)};
     struct client *clients = calloc((size_t)count, sizeof *clients);
     struct pollfd *polls = calloc((size_t)count, sizeof *polls);
     uint64_t element = 0;
@@ -306,7 +367,7 @@ static int run_soak(int port, int count, double seconds)
             c->body = (int)draw(&element, BODIES);
             c->stream = draw(&element, 2);
             c->leave = draw(&element, 6) == 0 ? 1 + draw(&element, 2000) : 0;
-            ask(c, port, soak.bodies[c->body][c->stream]);
+            ask(c, port, path_of(&soak, c->body), soak.bodies[c->body][c->stream]);
             active++;
         }
         poll_all(clients, polls, count);
@@ -327,9 +388,10 @@ static int run_soak(int port, int count, double seconds)
             }
         }
     } while (now() < until || (active > 0 && now() < until + PATIENCE));
-    printf("right: %lld\nwrong: %lld\nleft: %lld\nrefused: %lld\nunanswered: %d\n",
-           (long long)soak.right, (long long)soak.wrong, (long long)soak.left,
-           (long long)soak.refused, active);
+    printf("right: %lld, of these chats: %lld\nwrong: %lld\nleft: %lld\nrefused: %lld\nunanswered: "
+           "%d\n",
+           (long long)soak.right, (long long)soak.right_chats, (long long)soak.wrong,
+           (long long)soak.left, (long long)soak.refused, active);
     return soak.wrong > 0 || active > 0;
 }
 

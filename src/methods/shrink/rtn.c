@@ -44,6 +44,9 @@ enum status rtn_pack(struct model *model, const struct compute *compute, const s
         }
         enum status status =
             shrink_pack(model, compute, p, format, &squared_error, &squared_sum, error);
+        if (status == STATUS_OK && model_is_stopped(model))
+            status =
+                error_set(error, STATUS_INTERRUPTED, "stopped while packing: nothing is written");
         if (status != STATUS_OK)
             return status;
         result->packed++;
