@@ -11,6 +11,7 @@ import time
 
 from turns import Stepper, environment, ratios, take_turns
 
+PARTS = ("decode", "prefill", "batch", "first")
 FORMATS = ("f16", "q8_0", "q4_0", "q4_K_M", "small")
 PROMPT, MADE = 512, 64
 REQUESTS, REQUEST_PROMPT, REQUEST_MADE = 16, 128, 32
@@ -109,20 +110,24 @@ def measure_model(options, quiet, path):
              "1", "-t", str(threads), "-no-cnv", "--no-warmup"], threads)
     # Turns of one kind lie beside each other.
     order = {"read": 1, "decode": 0, "prefill": 2, "batch": 3, "first": 4}
-    sides = dict(sorted(sides.items(), key=lambda item: order[item[0].split()[0]]))
+    wanted = options.part or PARTS
+    sides = {name: side for name, side in
+             sorted(sides.items(), key=lambda item: order[item[0].split()[0]])
+             if name.split()[0].replace("read", "decode") in wanted}
     times, note = take_turns(quiet, sides, min(options.rounds, 5))
     quiet.pids = []
     ours.finish()
-    reading = times.pop("read")
-    # The first of the tokens comes from the prompt.
-    times["decode adze"] = [turn["seconds"] - turn["first"] for turn in times["decode adze"]]
-    entry = {"times": times, "note": note, "load_seconds": load,
-             "read_gb": [turn["gigabytes"] / turn["seconds"] for turn in reading],
-             "read_share": statistics.median(
-                 turn["seconds"] / (seconds / MADE)
-                 for turn, seconds in zip(reading, times["decode adze"])),
-             "bytes": os.path.getsize(path), "ratios": {}}
-    for kind in ("decode", "prefill", "batch", "first"):
+    entry = {"times": times, "note": note, "load_seconds": load, "bytes": os.path.getsize(path),
+             "ratios": {}}
+    if "read" in times:
+        reading = times.pop("read")
+        # The first of the tokens comes from the prompt.
+        times["decode adze"] = [turn["seconds"] - turn["first"] for turn in times["decode adze"]]
+        entry["read_gb"] = [turn["gigabytes"] / turn["seconds"] for turn in reading]
+        entry["read_share"] = statistics.median(
+            turn["seconds"] / (seconds / MADE)
+            for turn, seconds in zip(reading, times["decode adze"]))
+    for kind in PARTS:
         for peer in ("llama.cpp", "ik_llama.cpp"):
             if f"{kind} {peer}" in times:
                 entry["ratios"][f"{kind} {peer}"] = ratios(times[f"{kind} {peer}"],
@@ -175,6 +180,15 @@ def measure_lengths(options, quiet, folder, model):
                        for name in ("padded", "sorted")}}
 
 
+def merged(earlier, entry):
+    """What was measured before, with the parts that are new."""
+    joined = {**earlier, **entry}
+    for key in ("times", "ratios"):
+        joined[key] = {**earlier[key], **entry[key]}
+    joined["note"] = {key: count + earlier["note"][key] for key, count in entry["note"].items()}
+    return joined
+
+
 def measure(options, quiet, results, folder, corpus, save):
     paths = random_models(folder, corpus)
     if options.lora_model:
@@ -184,10 +198,11 @@ def measure(options, quiet, results, folder, corpus, save):
             continue
         entry = measure_model(options, quiet, path)
         entry["name"] = name if name != "small" else os.path.basename(path).removesuffix(".gguf")
-        results.setdefault("engine", {})[name] = entry
+        earlier = results.setdefault("engine", {}).get(name) if options.part else None
+        results["engine"][name] = merged(earlier, entry) if earlier else entry
         print(name, json.dumps(entry["ratios"]), flush=True)
         save(results)
-    if "small" in paths and (not options.format or "small" in options.format):
+    if "small" in paths and not options.part and (not options.format or "small" in options.format):
         results["lengths"] = measure_lengths(options, quiet, folder, paths["small"])
         print("lengths", json.dumps(results["lengths"] and results["lengths"]["ratios"]),
               flush=True)
@@ -219,8 +234,8 @@ def render(results, table):
             "of the Llama shape with 1.1e9 random parameters. Peers by their own `llama-bench`, "
             "in turns with adze; ratios above 1: adze is faster. Activations are rounded to 8 bits "
             "on all sides where weights are; adze multiplies f16 weights by whole prompts in "
-            "bfloat16.\n\nDecoding one request, tokens/s; of reading: the same matrices only read, "
-            "by the same threads, beside each turn.\n\n")
+            "bfloat16.\n\nDecoding one request, tokens/s; of reading: all that a token is "
+            "multiplied with only read, by the same threads, beside each turn.\n\n")
     heads = ["llama.cpp", "ratio", "ik_llama.cpp", "ratio"]
     text += table(["model", "adze", *heads, "of reading", "reading GB/s"], [
         row + [f"{100 * entry['read_share']:.0f} %", f"{statistics.median(entry['read_gb']):.0f}"]

@@ -263,6 +263,8 @@ def main():
     parser.add_argument("--ik", help="engine: a build folder of ik_llama.cpp")
     parser.add_argument("--format", action="append", choices=engine.FORMATS,
                         help="engine: only this")
+    parser.add_argument("--part", action="append", choices=engine.PARTS,
+                        help="engine: only this")
     parser.add_argument("--size", action="append", choices=SIZES, help="train: only this size")
     parser.add_argument("--threads", type=int, default=CORES)
     parser.add_argument("--rounds", type=int, default=7)
