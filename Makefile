@@ -15,7 +15,7 @@ help:
 	@echo 'make              build/adze and the library, installing packages that are missing'
 	@echo 'make demo         the main job on text that Debian ships; about five minutes'
 	@echo 'make test         builds and runs all tests'
-	@echo 'make asan, tsan   the all tests under sanitizers'
+	@echo 'make asan, tsan   all tests under sanitizers'
 	@echo 'make races        the server, the engine and the thread pool under ThreadSanitizer'
 	@echo 'make test-peers   live comparisons with transformers and llama.cpp'
 	@echo 'make fuzz         the fuzz targets, a minute in all'

@@ -100,9 +100,8 @@ static enum status check_choice(const struct option *option, const char *value, 
             return STATUS_OK;
         at = at[width] ? at + width + 1 : NULL;
     }
-    char expected[256];
-    snprintf(expected, sizeof expected, "must be one of %s", option->choices);
-    return bad_value(option, value, where, expected, error);
+    return error_set(error, STATUS_USAGE, "%s: --%s '%s': must be one of %s", where, option->name,
+                     value, option->choices);
 }
 
 static enum status append(struct option_set *set, struct option_list *list, const char *value,
@@ -400,13 +399,16 @@ static const char *value_word(const struct option *option)
     return NULL;
 }
 
-/* Adds `text`, broken at spaces so that no line passes column 80; it starts at column `indent`. */
+#define HELP_WIDTH 80
+#define HELP_INDENT 30 /* of what is said about an option */
+
+/* Adds `text`, broken at spaces so that no line passes HELP_WIDTH; it starts at column `indent`. */
 static void add_wrapped(struct buffer *out, const char *text, size_t indent)
 {
     size_t column = indent;
     while (*text) {
         size_t width = strcspn(text, " ");
-        if (column > indent && column + 1 + width > 80) {
+        if (column > indent && column + 1 + width > HELP_WIDTH) {
             buffer_printf(out, "\n%*s", (int)indent, "");
             column = indent;
         } else if (column > indent) {
@@ -421,24 +423,51 @@ static void add_wrapped(struct buffer *out, const char *text, size_t indent)
     buffer_add_text(out, "\n");
 }
 
+/* Adds what stands for a value, broken behind a '|' so that no line passes HELP_WIDTH. Returns the
+ * column that it ends at, HELP_WIDTH when it took several lines. */
+static size_t add_value_word(struct buffer *out, const char *word, size_t column)
+{
+    size_t indent = column + 1;
+    bool broken = false;
+    for (const char *lead = " "; *word; lead = "") {
+        size_t width = strcspn(word, "|");
+        width += word[width] == '|';
+        if (column > indent && column + width > HELP_WIDTH) {
+            buffer_printf(out, "\n%*s", (int)indent, "");
+            column = indent;
+            broken = true;
+        }
+        buffer_add_text(out, lead);
+        buffer_add(out, word, width);
+        column += strlen(lead) + width;
+        word += width;
+    }
+    return broken ? HELP_WIDTH : column;
+}
+
 static void help_line(const struct option *option, struct buffer *out)
 {
-    char left[96], right[512];
     const char *word = value_word(option);
     char letter[8] = "    ";
+    size_t column = strlen("  -x, --") + strlen(option->name);
+    struct buffer help = {0};
     if (option->letter)
         snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, word ? " " : "",
-             word ? word : "");
-    int used = snprintf(right, sizeof right, "%s", option->help);
+    buffer_printf(out, "  %s--%s", letter, option->name);
+    if (word)
+        column = add_value_word(out, word, column);
+    if (column + 2 > HELP_INDENT) {
+        buffer_add_text(out, "\n");
+        column = 0;
+    }
+    buffer_printf(out, "%*s", (int)(HELP_INDENT - column), "");
+    buffer_add_text(&help, option->help);
     if (option->fallback && option->type != OPTION_FLAG && *option->fallback)
-        snprintf(right + used, sizeof right - (size_t)used, " [%s]", option->fallback);
-    size_t indent = 30;
-    if (strlen(left) + 2 > indent)
-        buffer_printf(out, "%s\n%*s", left, (int)indent, "");
-    else
-        buffer_printf(out, "%-*s", (int)indent, left);
-    add_wrapped(out, right, indent);
+        buffer_printf(&help, " [%s]", option->fallback);
+    if (help.data)
+        add_wrapped(out, help.data, HELP_INDENT);
+    out->failed |= help.failed;
+    buffer_free(&help);
 }
 
 void option_help(const struct option_set *set, struct buffer *out)

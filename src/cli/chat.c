@@ -350,7 +350,7 @@ const struct command command_chat = {
     .arguments = "",
     .summary = "Talk with a model",
     .detail = "Reads messages from standard input, one a line, and writes the answers. /help lists "
-              "what else can be said. Sampling that is not given is as the model suggests it.",
+              "what\nelse can be said. Sampling that is not given is as the model suggests it.",
     .example = "adze chat -m model.gguf --system 'Answer briefly.'",
     .tables = {{"Model", model_table, sizeof(struct model_options)},
                {"Answers", turn_table, sizeof(struct turn_options)},

@@ -17,4 +17,9 @@ extern const struct command command_runs, command_runs_show, command_runs_compar
 extern const struct command command_report, command_methods;
 extern const struct command command_manual, command_completion;
 
+/* Calls `visit` for each command with its options made, those of its default method included. */
+enum status cli_for_commands(enum status (*visit)(void *, const struct command *,
+                                                  struct option_set *, struct error *),
+                             void *context, struct error *error);
+
 #endif

@@ -90,7 +90,8 @@ static enum status write_model(struct cli *cli, const struct model_options *sour
     return status;
 }
 
-/* Says what has lost precision, and how much that matters. */
+/* Says what has lost precision, and how much that matters. Adapters that were folded in change the
+ * rounding of products even where no tensor has lost any. */
 static enum status weigh_loss(struct cli *cli, struct loaded *before, struct model *after,
                               const struct answers *answers, const json_t *tensors,
                               struct error *error)
@@ -114,10 +115,13 @@ static enum status weigh_loss(struct cli *cli, struct loaded *before, struct mod
             name = json_string_value(json_object_get(tensor, "tensor"));
         }
     }
-    cli_say(cli,
-            "%zu tensors lost precision, most of all %s (relative error %.2g); over the "
-            "answers, mean divergence %.3g nats, the same likeliest token in %.1f %%",
-            json_array_size(tensors), name, worst, d.mean, 100 * d.agreement);
+    if (json_array_size(tensors) > 0)
+        cli_say(cli, "%zu tensors lost precision, most of all %s (relative error %.2g)",
+                json_array_size(tensors), name, worst);
+    else
+        cli_say(cli, "no tensor lost precision");
+    cli_say(cli, "over the answers, mean divergence %.3g nats, the same likeliest token in %.1f %%",
+            d.mean, 100 * d.agreement);
     return STATUS_OK;
 }
 

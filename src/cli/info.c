@@ -13,10 +13,13 @@
 #include "run/training.h"
 
 struct info_options {
+    const char *model;
     bool hash;
 };
 
 static const struct option info_table[] = {
+    {"model", 'm', OPTION_PATH, offsetof(struct info_options, model), NULL, 0, 0, NULL, "MODEL",
+     "the model, as the word behind info names it, too"},
     {"hash", 0, OPTION_FLAG, offsetof(struct info_options, hash), NULL, 0, 0, NULL, NULL,
      "hash the weights' values: equal for equal models, whatever file they are in"},
     {.name = NULL},
@@ -156,7 +159,7 @@ static double real_of(const struct cli *cli, const char *key)
     return json_number_value(json_object_get(cli->result, key));
 }
 
-static void show_info(struct cli *cli)
+static void show_info(struct cli *cli, const char *path)
 {
     char a[16], b[16], c[16];
     const json_t *r = cli->result;
@@ -164,9 +167,8 @@ static void show_info(struct cli *cli)
     json_t *value;
     if (cli->common->json)
         return;
-    printf("%s: %s decoder, %s parameters, %s of weights\n", cli->arguments.items[0],
-           text_of(cli, "family"), cli_count(real_of(cli, "parameters"), a),
-           cli_bytes(real_of(cli, "weight_bytes"), b));
+    printf("%s: %s decoder, %s parameters, %s of weights\n", path, text_of(cli, "family"),
+           cli_count(real_of(cli, "parameters"), a), cli_bytes(real_of(cli, "weight_bytes"), b));
     printf("  %.0f layers, width %.0f, %.0f heads (%.0f for keys and values), feed-forward %.0f\n",
            real_of(cli, "layers"), real_of(cli, "width"), real_of(cli, "heads"),
            real_of(cli, "kv_heads"), real_of(cli, "hidden"));
@@ -197,8 +199,13 @@ static void show_info(struct cli *cli)
 static enum status run_info(struct cli *cli, struct error *error)
 {
     const struct info_options *o = cli_values(cli, 0);
-    struct model_options options = {.model = cli->arguments.items[0], .precision = "f32"};
+    bool word = cli->arguments.count > 0;
+    struct model_options options = {.model = word ? cli->arguments.items[0] : o->model,
+                                    .precision = "f32"};
     struct loaded loaded;
+    if (word && o->model)
+        return error_set(error, STATUS_USAGE, "info: one model at a time, not %s and %s", o->model,
+                         options.model);
     enum status status = loaded_open(cli, &options, false, &loaded, error);
     if (status != STATUS_OK)
         return status;
@@ -211,18 +218,18 @@ static enum status run_info(struct cli *cli, struct error *error)
         status = hash_values(cli, &loaded.model, error);
     json_object_set_new(cli->result, "intact", json_boolean(status == STATUS_OK));
     if (status == STATUS_OK)
-        show_info(cli);
+        show_info(cli, options.model);
     loaded_close(&loaded);
     return status;
 }
 
 const struct command command_info = {
     .name = "info",
-    .arguments = "MODEL",
+    .arguments = "[MODEL]",
     .summary = "Say what a model is, what it needs, and whether it is intact",
     .example = "adze info model.gguf",
     .tables = {{"Options", info_table, sizeof(struct info_options)}},
-    .least = 1,
+    .least = 0,
     .most = 1,
     .run = run_info,
 };

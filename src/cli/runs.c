@@ -149,6 +149,21 @@ static enum status run_show(struct cli *cli, struct error *error)
     return STATUS_OK;
 }
 
+/* A value as JSON, its numbers with the fewest digits that read back the same; free it. */
+static char *shortest_json(const json_t *value)
+{
+    char *text = NULL;
+    bool same = false;
+    for (size_t digits = 15; value && digits <= 17 && !same; digits++) {
+        free(text);
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+        json_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+        same = json_equal(value, back);
+        json_decref(back);
+    }
+    return text;
+}
+
 static void compare_options(const json_t *a, const json_t *b, bool print, json_t *out)
 {
     const char *key;
@@ -158,9 +173,9 @@ static void compare_options(const json_t *a, const json_t *b, bool print, json_t
         const json_t *other = json_object_get(b, key);
         if (other && json_equal(value, other))
             continue;
-        char *x = json_dumps(value, JSON_ENCODE_ANY), *y = json_dumps(other, JSON_ENCODE_ANY);
+        char *x = shortest_json(value), *y = shortest_json(other);
         if (print)
-            printf("  %-24s %-24s %-24s\n", key, x ? x : "-", y ? y : "-");
+            printf("  %-24s %-24s %s\n", key, x ? x : "-", y ? y : "-");
         json_object_set_new(out, key, json_pack("[O,O?]", value, other));
         free(x);
         free(y);

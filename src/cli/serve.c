@@ -28,8 +28,9 @@ static const struct option serve_model_table[] = {
     {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
      "a GGUF file, or a folder with config.json and model.safetensors"},
     {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "int8", 0, 0,
-     "f32|bf16|int8", NULL,
-     "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks: faster"},
+     "int8|bf16|f32", NULL,
+     "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks; f32: "
+     "exact"},
     {.name = NULL},
 };
 

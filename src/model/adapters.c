@@ -19,7 +19,8 @@ static const char *short_name(int which)
     return strchr(decoder_linear_names[which], '.') + 1;
 }
 
-struct linear *decoder_linear(struct decoder *decoder, int64_t layer, enum decoder_linear which)
+struct linear *decoder_linear(const struct decoder *decoder, int64_t layer,
+                              enum decoder_linear which)
 {
     struct decoder_layer *l = &decoder->layers[layer];
     struct linear *const all[LINEARS] = {&l->query, &l->key, &l->value, &l->output,
@@ -171,6 +172,32 @@ static void add_row(const struct adapter *adapter, int64_t output, double *row)
             row[j] += (double)adapter->scale * (double)b[r] * (double)a[r * columns + j];
 }
 
+const struct adapter *adapters_on(const struct decoder *decoder, const struct weight *weight)
+{
+    for (int64_t layer = 0; layer < decoder->config.layers; layer++)
+        for (int which = 0; which < LINEARS; which++) {
+            const struct linear *linear = decoder_linear(decoder, layer, which);
+            if (linear && linear->weight == weight)
+                return linear->adapter;
+        }
+    return NULL;
+}
+
+void adapters_fold_row(const struct weight *weight, const struct adapter *first, int64_t row,
+                       float *values, double *sums)
+{
+    int64_t columns = weight->columns;
+    weight_unpack_row(weight, row, 0, columns, values);
+    if (!first)
+        return;
+    for (int64_t j = 0; j < columns; j++)
+        sums[j] = (double)values[j];
+    for (const struct adapter *a = first; a; a = a->next)
+        add_row(a, row, sums);
+    for (int64_t j = 0; j < columns; j++)
+        values[j] = (float)sums[j];
+}
+
 static enum status merge_one(struct linear *linear, const struct weight_format *format,
                              struct arena *owner, struct error *error)
 {
@@ -186,13 +213,7 @@ static enum status merge_one(struct linear *linear, const struct weight_format *
     if (!packed || !values || !sums)
         status = error_no_memory(error, (size_t)weight->rows * row_bytes);
     for (int64_t row = 0; row < weight->rows && status == STATUS_OK; row++) {
-        weight_unpack_row(weight, row, 0, columns, values);
-        for (int64_t j = 0; j < columns; j++)
-            sums[j] = (double)values[j];
-        for (const struct adapter *a = linear->adapter; a; a = a->next)
-            add_row(a, row, sums);
-        for (int64_t j = 0; j < columns; j++)
-            values[j] = (float)sums[j];
+        adapters_fold_row(weight, linear->adapter, row, values, sums);
         format->pack(values, columns, packed + (size_t)row * row_bytes);
     }
     free(values);

@@ -25,7 +25,8 @@ enum decoder_linear {
 /* As in the decoder's parameters: "attention.query", "mlp.down". */
 extern const char *const decoder_linear_names[LINEARS];
 /* NULL when the model has no such layer. */
-struct linear *decoder_linear(struct decoder *decoder, int64_t layer, enum decoder_linear which);
+struct linear *decoder_linear(const struct decoder *decoder, int64_t layer,
+                              enum decoder_linear which);
 
 struct adapter_settings {
     int64_t rank;
@@ -80,6 +81,15 @@ void adapters_detach(struct decoder *decoder);
 enum status adapters_merge(struct decoder *decoder, const struct weight_format *format,
                            struct arena *owner, const volatile sig_atomic_t *stop,
                            struct error *error);
+
+/* The first of the adapters that are attached to the layer of this weight; NULL when there are
+ * none.
+ */
+const struct adapter *adapters_on(const struct decoder *decoder, const struct weight *weight);
+/* Row `row` of a weight with adapters folded in, as adapters_merge makes it, in f32 and not packed;
+ * `values` and `sums` hold a row each, the latter is scratch. */
+void adapters_fold_row(const struct weight *weight, const struct adapter *first, int64_t row,
+                       float *values, double *sums);
 
 /* Values that adapters of these settings have. */
 int64_t adapters_values(const struct adapter_settings *settings,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json_text.h"
+#include "model/adapters.h"
 #include "run/examples.h"
 
 static void add(json_t *list, const char *field, json_t *a, json_t *b)
@@ -150,8 +151,9 @@ static void missing(json_t *list, const char *name, const struct parameter *a,
                                     b ? json_string(b->weight.format->name) : json_null()));
 }
 
-static enum status compare_tensor(const struct parameter *a, const struct parameter *b,
-                                  json_t *list, struct error *error)
+/* `adapter`: the first of those that a's values are meant with, or NULL. */
+static enum status compare_tensor(const struct parameter *a, const struct adapter *adapter,
+                                  const struct parameter *b, json_t *list, struct error *error)
 {
     int64_t rows = a->weight.rows, columns = a->weight.columns;
     double largest = 0, sum = 0, squares = 0, norm = 0;
@@ -163,8 +165,9 @@ static enum status compare_tensor(const struct parameter *a, const struct parame
         return STATUS_OK;
     }
     float *x = malloc((size_t)columns * sizeof *x), *y = malloc((size_t)columns * sizeof *y);
-    for (int64_t r = 0; x && y && r < rows; r++) {
-        weight_unpack_row(&a->weight, r, 0, columns, x);
+    double *sums = malloc((size_t)columns * sizeof *sums);
+    for (int64_t r = 0; x && y && sums && r < rows; r++) {
+        adapters_fold_row(&a->weight, adapter, r, x, sums);
         weight_unpack_row(&b->weight, r, 0, columns, y);
         for (int64_t j = 0; j < columns; j++) {
             double change = fabs((double)x[j] - (double)y[j]);
@@ -174,11 +177,12 @@ static enum status compare_tensor(const struct parameter *a, const struct parame
             norm += (double)x[j] * (double)x[j];
         }
     }
-    bool done = x && y;
+    bool done = x && y && sums;
     free(x);
     free(y);
+    free(sums);
     if (!done)
-        return error_no_memory(error, (size_t)columns * 2 * sizeof *x);
+        return error_no_memory(error, (size_t)columns * 2 * (sizeof *x + sizeof *y));
     if (largest > 0)
         json_array_append_new(list,
                               json_pack("{s:s,s:s,s:s,s:f,s:f,s:f}", "tensor", a->name, "a",
@@ -196,7 +200,7 @@ enum status difference_tensors(const struct decoder *a, const struct decoder *b,
         const struct parameter *p = &a->parameters.items[i];
         const struct parameter *q = parameters_find(&b->parameters, p->name);
         if (q)
-            status = compare_tensor(p, q, list, error);
+            status = compare_tensor(p, adapters_on(a, &p->weight), q, list, error);
         else
             missing(list, p->name, p, NULL);
         if (status == STATUS_OK && stop && *stop)

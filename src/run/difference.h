@@ -23,7 +23,8 @@ void difference_tokenizers(const struct tokenizer *a, const struct tokenizer *b,
 void difference_texts(const char *a, const char *b, json_t *list);
 /* {"tensor", "a", "b", "largest", "mean", "relative"}: formats (null: missing), largest and mean
  * absolute difference, norm of the difference over the norm of a's. Tensors of equal values are
- * left out, whatever their formats. */
+ * left out, whatever their formats. Adapters that are attached to a count as folded into it, in f32
+ * and a row at a time. */
 enum status difference_tensors(const struct decoder *a, const struct decoder *b,
                                const volatile sig_atomic_t *stop, json_t *list,
                                struct error *error);

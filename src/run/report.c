@@ -11,6 +11,9 @@
 #include "base/threads.h"
 #include "run/chart.h"
 
+/* By this tag, near its beginning, a page is known again. */
+#define MARK "<meta name=\"generator\" content=\"adze report\">"
+
 static const char style[] =
     ":root{--ink:#1b1f24;--soft:#5b6570;--line:#d9dee3;--page:#fff;--card:#f6f8fa;--good:#1a7f37;"
     "--bad:#b35900;--c0:#0969da;--c1:#bc4c00;--c2:#1a7f37;--c3:#8250df}"
@@ -434,7 +437,7 @@ static void write_page(struct page *p)
     json_t *runs = json_array();
     buffer_printf(
         &p->out,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">" MARK "<meta "
         "name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>adze: "
         "run %.0f</title>\n<style>%s</style></head><body>\n",
         real_of(p->run, "id"), style);
@@ -484,4 +487,15 @@ enum status report_write(struct ledger *ledger, int64_t id, const char *path, st
     buffer_free(&page.out);
     json_decref(page.run);
     return status;
+}
+
+bool report_is_page(const char *path)
+{
+    char start[256];
+    FILE *file = file_is_folder(path) ? NULL : fopen(path, "rb");
+    if (!file)
+        return false;
+    start[fread(start, 1, sizeof start - 1, file)] = 0;
+    fclose(file);
+    return strstr(start, MARK) != NULL;
 }

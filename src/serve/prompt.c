@@ -108,6 +108,17 @@ static enum status prepare_calls(const struct model *model, struct serve_request
     return STATUS_OK;
 }
 
+/* As in transformers: a template of that name is for conversations with tools. */
+static const char *template_name(const struct model *model, const struct serve_request *q)
+{
+    return q->tools && model_chat_template(model, "tool_use") ? "tool_use" : NULL;
+}
+
+bool serve_takes_tools(const struct model *model, const struct serve_request *q)
+{
+    return !q->tools || tool_form_taken(model_chat_template(model, template_name(model, q)));
+}
+
 /* The template is parsed for each request: that takes less than the tokenizer, and shares nothing
  * between threads. */
 static enum status encode_chat(const struct model *model, struct serve_request *q,
@@ -119,11 +130,10 @@ static enum status encode_chat(const struct model *model, struct serve_request *
                                    .extra = q->template,
                                    .add_generation_prompt = q->open,
                                    .continue_final_message = q->goes_on};
-    /* As in transformers: a template of that name is for conversations with tools. */
-    const char *name = q->tools && model_chat_template(model, "tool_use") ? "tool_use" : NULL;
+    const char *name = template_name(model, q);
     const char *source = model_chat_template(model, name);
     enum status status = conversation_open(model, name, NULL, &talk, error);
-    if (status == STATUS_OK && q->tools && !tool_form_taken(source))
+    if (status == STATUS_OK && !serve_takes_tools(model, q))
         status = error_set(error, STATUS_FAILED, "%s: it takes no tools", talk.template.name);
     if (status == STATUS_OK) {
         conversation_options(&talk, &options);

@@ -8,6 +8,9 @@
 
 /* Whether the model knows how chats are written. */
 bool serve_can_chat(const struct model *model);
+/* Whether the template that a request's messages are rendered by takes the tools that come with
+ * them, if any do. */
+bool serve_takes_tools(const struct model *model, const struct serve_request *request);
 /* What stands around a text: nothing; what a model expects before a text that it continues; or what
  * it expects on both sides. */
 enum serve_around { AROUND_NOTHING, AROUND_OPEN, AROUND_WHOLE };

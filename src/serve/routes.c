@@ -208,13 +208,23 @@ static bool can_answer(struct call *call)
     return call->refusal.status == 0;
 }
 
+/* Whether a chat's template takes the tools that come with it. */
+static bool can_call(struct call *call)
+{
+    if (!serve_takes_tools(call->server->model, &call->request))
+        serve_refuse(&call->refusal, 400, "tools", NULL, "%s: its chat template takes no tools",
+                     call->server->model->path);
+    return call->refusal.status == 0;
+}
+
 bool route_prepare(struct call *call)
 {
     struct serve_request *q = &call->request;
     bool chat = call->route == ROUTE_CHAT, embedding = call->route == ROUTE_EMBEDDINGS;
     enum serve_kind kind = chat ? SERVE_CHAT : embedding ? SERVE_EMBEDDING : SERVE_COMPLETION;
     const char *parameter = chat ? "messages" : embedding ? "input" : "prompt";
-    if (!read_body(call, kind) || !can_answer(call) || !encode_prompts(call, parameter))
+    if (!read_body(call, kind) || !can_answer(call) || !can_call(call) ||
+        !encode_prompts(call, parameter))
         return false;
     serve_request_trim(q);
     buffer_free(&call->body);

@@ -105,6 +105,45 @@ static void a_missing_value_is_named(void **state)
     assert_non_null(strstr(f->error.message, "--out"));
 }
 
+/* More choices than fit a line, and a long explanation: nothing is cut, no line is too long. */
+static void help_shows_all_of_a_long_list(void **state)
+{
+    struct fixture *f = *state;
+    static const char choices[] =
+        "f32|as-base|first-choice|second-choice|third-choice|fourth-choice|fifth-choice|"
+        "sixth-choice|seventh-choice|eighth-choice|ninth-choice|tenth-choice";
+    char help[800], joined[sizeof choices + 64] = "";
+    for (size_t i = 0; i + 1 < sizeof help; i++)
+        help[i] = i % 8 == 7 ? ' ' : (char)('a' + i % 7);
+    help[sizeof help - 1] = 0;
+    const struct option long_table[] = {
+        {"format", 'f', OPTION_CHOICE, 0, "tenth-choice", 0, 0, choices, NULL, help},
+        {.name = NULL}};
+    const char *format = NULL;
+    struct option_set set = {.arena = &f->arena};
+    struct buffer out = {0};
+    assert_int_equal(option_add(&set, NULL, long_table, &format, &f->error), STATUS_OK);
+    option_help(&set, &out);
+    assert_int_equal(buffer_check(&out, NULL), STATUS_OK);
+    assert_non_null(strstr(out.data, "[tenth-choice]\n"));
+    size_t length = 0;
+    for (char *line = strtok(out.data, "\n"); line; line = strtok(NULL, "\n")) {
+        assert_true(strlen(line) <= 80);
+        const char *text = line + strspn(line, " ");
+        text = strncmp(text, "-f, --format ", 13) == 0 ? text + 13 : text;
+        if (strstr(text, "abcdefg"))
+            break;
+        assert_true(length + strlen(text) < sizeof joined);
+        memcpy(joined + length, text, strlen(text) + 1);
+        length += strlen(text);
+    }
+    assert_string_equal(joined, choices);
+    const char *words[] = {"--format", "none"};
+    assert_int_equal(option_parse(&set, 2, (char **)words, &f->rest, &f->error), STATUS_USAGE);
+    assert_non_null(strstr(f->error.message, "tenth-choice"));
+    buffer_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +152,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(values_outside_their_range_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_value_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(help_shows_all_of_a_long_list, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ expect 2 "name the training text" "$adze" train --steps 3 -o m
 expect 2 "name the output" "$adze" train -d corpus --steps 3
 expect 2 "no method 'dsri'" "$adze" select -d corpus --method dsri -o s
 expect 2 "ADZE_CPU" env ADZE_CPU=fast "$adze" methods
-expect 2 "an argument is missing" "$adze" info
+expect 2 "an argument is missing" "$adze" diff one
 
 # corpora
 expect 1 "nowhere.*No such file" "$adze" train -d nowhere --steps 3 -o m --force

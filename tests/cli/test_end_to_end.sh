@@ -24,8 +24,12 @@ for family in llama gpt2; do
     c=$("$adze" generate -m $family.gguf -p 'the cat' -n 20 --seed 5 -q)
     d=$("$adze" generate -m $family.gguf -p 'the cat' -n 20 --seed 5 -q)
     [ "$c" = "$d" ] || fail "the same seed gives another text"
-    "$adze" info $family.gguf >/dev/null || fail info
+    "$adze" info $family.gguf >info.txt || fail info
+    "$adze" info -m $family.gguf >named.txt || fail 'info -m'
+    cmp info.txt named.txt && grep -q "^$family.gguf: " named.txt || fail "$(cat named.txt)"
 done
+expect 2 'one model at a time' "$adze" info llama.gguf -m gpt2.gguf
+expect 2 'name the model' "$adze" info
 "$adze" runs >runs.txt || fail runs
 grep -q 'train' runs.txt || fail "the ledger lists no training"
 "$adze" runs show 1 >/dev/null && "$adze" runs compare 1 2 >/dev/null || fail "runs show, compare"

@@ -361,6 +361,17 @@ refused 400 'text only' /v1/chat/completions \
     '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}'
 stop
 
+# a template that takes no tools: the field of the refusal is theirs
+cp -r model plain
+echo '{"chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}' \
+    >plain/tokenizer_config.json
+start -m plain
+refused 400 'takes no tools.*"param":"tools"' /v1/chat/completions \
+    '{"messages":[{"role":"user","content":"a"}],"tools":[{}]}'
+ask /v1/chat/completions '{"messages":[{"role":"user","content":"a"}],"max_tokens":1}'
+[ "$status" = 200 ] || fail "no chat without tools: $(cat answer.txt)"
+stop
+
 # a model that calls tools: calls are taken out of the text, and what is no call stays in it
 for i in $(seq 400); do
     printf 'Rain? Let me see. <tool_call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>;'

@@ -67,6 +67,20 @@ awk -v d="$(number mean_divergence kl.json)" 'BEGIN { exit !(d > 0) }' || fail "
 "$adze" perplexity -m base.gguf --reference base.gguf -d corpus/1.txt -c 64 --json -q >kl.json
 awk -v d="$(number mean_divergence kl.json)" 'BEGIN { exit !(d < 1e-6) }' || fail "$(cat kl.json)"
 
+# What an adapter changes is no loss: of f32 nothing is lost, of 4 bits only what they round off.
+"$adze" export -m base --adapter whole -o exact.gguf --json >exact.json 2>exact.txt ||
+    fail "export in f32: $(cat exact.txt)"
+tr -d ' \n' <exact.json | grep -q '"lossy_tensors":\[\]' || fail "f32 lost: $(cat exact.json)"
+grep -q '^no tensor lost precision' exact.txt || fail "it says: $(cat exact.txt)"
+"$adze" export -m base --adapter whole -o half.gguf --format f16 --json -q >half.json || fail f16
+worst=$(sed -n 's/.*"relative": *\([-0-9.e+]*\).*/\1/p' half.json | sort -g | tail -n 1)
+awk -v w="$worst" 'BEGIN { exit !(w > 0 && w < 1e-3) }' || fail "f16 lost $worst"
+"$adze" diff merged.gguf exported.gguf --json >rounded.json || fail diff
+for file in export.json rounded.json; do # what the exporter names is what was written
+    sed -n 's/.*"relative": *\([-0-9.e+]*\).*/\1/p' $file | sort -g >$file.errors
+done
+[ -s export.json.errors ] && cmp export.json.errors rounded.json.errors || fail "other losses"
+
 # Broken exports: a lost template, another end, a token put in front.
 cp -r base lost && rm lost/chat_template.jinja && rm -f lost/tokenizer_config.json
 "$adze" diff base lost >lost.txt
