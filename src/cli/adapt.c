@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "cli/adapt_steps.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
@@ -77,9 +78,11 @@ static enum status choose(struct adapt *a, const char *method, const char *name,
         line_add(&line, "--min-words=%lld", (long long)(a->o->chunk * 3 / 4));
     if (sample)
         line_add(&line, "--target=%s", sample);
-    snprintf(what, sizeof what,
-             sample ? "selecting pool text for domain '%s' by %s" : "choosing %s text by %s", name,
-             method);
+    if (sample)
+        snprintf(what, sizeof what, "selecting pool text for %s by %s", adapt_domain(a, name),
+                 method);
+    else
+        snprintf(what, sizeof what, "choosing pool text at random");
     enum status status = adapt_make(a, &line, *output, what, &result);
     if (status == STATUS_OK) {
         json_object_set_new(result, "domain", json_string(name));
@@ -105,6 +108,13 @@ static void add_shape(struct adapt *a, struct line *line)
     line_add(line, "--evaluate-tokens=0");
 }
 
+static void describe_trial(struct adapt *a, char what[256], const char *method, const char *domain,
+                           int64_t seed)
+{
+    snprintf(what, 256, "comparison: %s text, %s, seed %lld", method, adapt_domain(a, domain),
+             (long long)seed);
+}
+
 /* One run of the comparison: trains on a selection, evaluates on the domain's held-out text. */
 static enum status trial(struct adapt *a, const char *domain, const char *method,
                          const char *selection, const char *held, int64_t seed)
@@ -121,8 +131,7 @@ static enum status trial(struct adapt *a, const char *domain, const char *method
         line_add(&line, "--minutes=%g", a->minutes);
     line_add(&line, "--evaluate-every=0");
     line_add(&line, "--seed=%lld", (long long)seed);
-    snprintf(what, sizeof what, "comparison: %s text, domain '%s', seed %lld", method, domain,
-             (long long)seed);
+    describe_trial(a, what, method, domain, seed);
     enum status status =
         adapt_make(a, &line, adapt_at(a, "parts/trial-%s-%s-%lld", domain, method, (long long)seed),
                    what, &result);
@@ -150,7 +159,7 @@ static enum status measure_random(struct adapt *a, const char *domain, const cha
              adapt_at(a, "parts/trial-domain-random-%lld", (long long)a->cli->common->seed));
     line_add(&line, "--data=%s", held);
     line_add(&line, "--context=%lld", (long long)a->shape->context);
-    snprintf(what, sizeof what, "comparison: random text, domain '%s'", domain);
+    describe_trial(a, what, "random", domain, a->cli->common->seed);
     enum status status = adapt_step(a, &line, what, &result);
     if (status == STATUS_OK)
         json_array_append_new(a->trials,
@@ -339,6 +348,7 @@ static void fill_result(struct adapt *a)
     json_t *result = a->cli->result;
     json_object_set(result, "samples", a->samples);
     json_object_set(result, "stages", a->stages);
+    json_object_set_new(result, "domain_name", json_name(adapt_domain_name(a)));
     if (json_object_get(result, "texts"))
         return; /* nothing was selected */
     json_object_set(result, "trials", a->trials);

@@ -55,11 +55,11 @@ static enum status measure(struct adapt *a, const char *model, const char *adapt
     line_add(&line, "--data=%s", path);
     line_add(&line, "--field=%s", a->o->field);
     line_add(&line, "--context=%lld", (long long)a->shape->context);
-    snprintf(what, sizeof what, "measuring the %s on '%s'",
+    snprintf(what, sizeof what, "measuring the %s on %s",
              strcmp(when, "before") == 0  ? "base"
              : strcmp(when, "tuned") == 0 ? "tuned model"
                                           : "new model",
-             name);
+             adapt_domain(a, name));
     enum status status = adapt_step(a, &line, what, &result);
     if (status == STATUS_OK) {
         json_t *texts = json_object_get(a->cli->result, "texts"), *text = NULL;
@@ -176,11 +176,13 @@ void adapt_base_show(struct cli *cli)
     json_array_foreach(json_object_get(cli->result, "texts"), index, item)
     {
         double before = adapt_real_of(item, "before"), after = adapt_real_of(item, "after");
+        const char *name = json_string_value(json_object_get(item, "name"));
+        const char *own = json_string_value(json_object_get(cli->result, "domain_name"));
         char tuned[64] = "";
         if (json_object_get(item, "tuned"))
             snprintf(tuned, sizeof tuned, "%.4f tuned, ", adapt_real_of(item, "tuned"));
         cli_say(cli, "%s: %.4f bits per byte before, %s%.4f in the new file (%+.1f %%)",
-                json_string_value(json_object_get(item, "name")), before, tuned, after,
+                own && strcmp(name, "domain") == 0 ? own : name, before, tuned, after,
                 100 * (after / before - 1));
     }
 }

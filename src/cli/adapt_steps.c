@@ -35,6 +35,36 @@ char *adapt_at(struct adapt *a, const char *format, ...)
     return arena_strdup(&a->cli->arena, path);
 }
 
+const char *adapt_domain_name(struct adapt *a)
+{
+    static const char unnamed[] = "your domain";
+    char *path =
+        a->o->domain.count == 1 ? arena_strdup(&a->cli->arena, a->o->domain.items[0]) : NULL;
+    if (!path)
+        return unnamed;
+    for (size_t length = strlen(path); length > 1 && path[length - 1] == '/'; length--)
+        path[length - 1] = 0;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    bool taken = strcmp(name, "domain") == 0;
+    for (int64_t i = 0; i < a->o->also.count; i++) {
+        size_t length = strcspn(a->o->also.items[i], "=");
+        taken |= strlen(name) == length && strncmp(name, a->o->also.items[i], length) == 0;
+    }
+    return taken || !*name || strspn(name, ".") == strlen(name) ? unnamed : name;
+}
+
+const char *adapt_domain(struct adapt *a, const char *name)
+{
+    const char *own = adapt_domain_name(a);
+    struct buffer text = {0};
+    if (strcmp(name, "domain") == 0 && strcmp(own, "your domain") == 0)
+        return own;
+    buffer_printf(&text, "domain '%.100s'", strcmp(name, "domain") == 0 ? own : name);
+    const char *copy = text.data ? arena_strdup(&a->cli->arena, text.data) : NULL;
+    buffer_free(&text);
+    return copy ? copy : "a domain";
+}
+
 struct line adapt_start(struct adapt *a, const char *command)
 {
     struct line line = {.arena = &a->cli->arena};
@@ -90,7 +120,8 @@ enum status adapt_split_domain(struct adapt *a, const char *name, const struct o
     line_add(&line, "--chunk=%lld", (long long)a->o->chunk);
     line_add(&line, "--field=%s", a->o->field);
     line_add(&line, "--held-out=0.3");
-    snprintf(what, sizeof what, "splitting domain '%s' into a sample and a held-out part", name);
+    snprintf(what, sizeof what, "splitting %s into a sample and a held-out part",
+             adapt_domain(a, name));
     *sample = adapt_at(a, "parts/%s/train.jsonl", name);
     *held = adapt_at(a, "parts/%s/held-out.jsonl", name);
     return adapt_make(a, &line, folder, what, NULL);

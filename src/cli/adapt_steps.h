@@ -41,6 +41,11 @@ void line_add_list(struct line *line, const char *name, const struct option_list
 
 /* A path in the output folder, in the command's arena. */
 char *adapt_at(struct adapt *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What the user's own domain is called: its file or folder, or "your domain" when that does not
+ * name it. In the command's arena. */
+const char *adapt_domain_name(struct adapt *a);
+/* "domain 'docs'", of the user's own ("domain") or of another one, for what people read. */
+const char *adapt_domain(struct adapt *a, const char *name);
 /* A line that begins with the command's words. */
 struct line adapt_start(struct adapt *a, const char *command);
 /* Runs a step; its result, which may be NULL, is a new reference. Outputs of earlier attempts are

@@ -264,7 +264,7 @@ static void report(struct batch *b)
     cli_progress_end(b->cli);
     cli_say(b->cli, "%lld lines, %lld tokens made", (long long)b->read,
             (long long)counts.made_tokens);
-    if (b->failed > 0)
+    if (b->failed > 0 && b->failed < b->read)
         cli_warn(b->cli, "generate: %lld lines failed; first: %s: %s", (long long)b->failed,
                  b->options->data, b->first_problem);
 }
@@ -300,6 +300,10 @@ enum status generate_batch(struct cli *cli, struct loaded *loaded,
         file_writer_abort(&writer);
     if (status == STATUS_OK && !options->output)
         cli->common->json = false; /* standard output has the completions */
+    if (status == STATUS_OK && b.failed > 0 && b.failed == b.read)
+        status =
+            error_set(error, STATUS_FAILED, "generate: all %lld lines failed; first: %s: %.900s",
+                      (long long)b.failed, options->data, b.first_problem);
     engine_free(b.engine);
     while (b.first) {
         struct line *line = b.first;

@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "base/json_text.h"
 
 #define VERSION "0.1.0"
 
@@ -210,11 +211,31 @@ static enum status find_interrupted(struct cli *cli, const json_t *options, cons
     return status;
 }
 
-static enum status record_new(struct cli *cli, const json_t *options, const char *key,
+/* A step of a recipe may make again what it has made before, as long as nobody has changed that.
+ * The recipe is noted among the options, so that later runs of it know their outputs. */
+static enum status find_own_output(struct cli *cli, json_t *options, struct error *error)
+{
+    const char *output = json_string_value(json_object_get(options, "output"));
+    const char *recipe = cli->parent ? cli->parent->recipe : NULL;
+    bool made = false;
+    if (!recipe)
+        return STATUS_OK;
+    if (json_object_set_new(options, "recipe", json_name(recipe)) != 0)
+        return error_no_memory(error, strlen(recipe));
+    if (!output || !file_exists(output))
+        return STATUS_OK;
+    enum status status = ledger_made(cli->ledger, cli->command->name, output, recipe, &made, error);
+    cli->owned_outputs = cli->owned_outputs || made;
+    return status;
+}
+
+static enum status record_new(struct cli *cli, json_t *options, const char *key,
                               struct error *error)
 {
     int64_t before;
     enum status status = find_interrupted(cli, options, key, &before, error);
+    if (status == STATUS_OK)
+        status = find_own_output(cli, options, error);
     if (status == STATUS_OK)
         status = ledger_begin(cli->ledger, cli->command->name, options, key, cli->common->seed,
                               cli->parent ? cli->parent->run : 0, &cli->run, error);

@@ -60,6 +60,7 @@ struct cli {
     int64_t run;
     const struct cli *parent; /* command that this is a step of, or NULL */
     bool reused;
+    const char *recipe; /* whole path of the recipe whose steps this runs, or NULL */
     bool owned_outputs; /* a chain in its own folder: its steps may overwrite */
     bool figures_lost;  /* the ledger takes none any more, and that has been said */
     bool live;          /* a progress line stands on the terminal */

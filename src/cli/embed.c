@@ -163,6 +163,9 @@ static enum status run_embedder(struct embedder *e, struct error *error)
         e->cli->common->json = false; /* standard output has the embeddings */
     cli_result_int(e->cli, "texts", e->done);
     cli_result_int(e->cli, "failed_texts", e->failed);
+    if (status == STATUS_OK && e->failed > 0 && e->done == 0)
+        return error_set(error, STATUS_FAILED, "embed: all %lld lines failed; first: %s",
+                         (long long)e->failed, e->first_problem);
     if (status == STATUS_OK && e->failed > 0)
         cli_warn(e->cli, "embed: %lld lines failed; first: %s", (long long)e->failed,
                  e->first_problem);

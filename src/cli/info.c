@@ -379,7 +379,8 @@ const struct command command_diff = {
     .summary = "Say how two models, tokenizers or chat templates differ",
     .detail = "Models are compared in configuration, tokenizer, template, use and weights, "
               "whatever files\nthey are in; tensors of equal values count as equal whatever their "
-              "formats.",
+              "formats. What differs\nis printed, and \"same\" of --json says whether anything "
+              "does; the exit code is 0 either way,\nand 1 when the comparison could not be made.",
     .example = "adze diff model.gguf tuned.gguf",
     .tables = {{NULL, no_options, 1}},
     .least = 2,

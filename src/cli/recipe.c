@@ -3,6 +3,7 @@
  * not run again. */
 #include "cli/recipe.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -223,6 +224,10 @@ static enum status run(struct cli *cli, struct error *error)
     if (!recipe.steps)
         return error_no_memory(error, STEPS_MOST * sizeof *recipe.steps);
     enum status status = load_recipe(&recipe);
+    char *whole = status == STATUS_OK ? realpath(recipe.path, NULL) : NULL;
+    cli->recipe = whole;
+    if (status == STATUS_OK && !whole)
+        return error_set_errno(error, errno, "%s", recipe.path);
     json_t *runs = json_array();
     for (int i = 0; i < recipe.count && status == STATUS_OK; i++) {
         struct step *step = &recipe.steps[i];
@@ -242,6 +247,8 @@ static enum status run(struct cli *cli, struct error *error)
         json_decref(result);
     }
     json_object_set_new(cli->result, "steps", runs);
+    cli->recipe = NULL;
+    free(whole);
     return status;
 }
 
@@ -252,7 +259,9 @@ const struct command command_run = {
     .arguments = "RECIPE.yaml",
     .summary = "Run a chain of commands from a YAML recipe",
     .detail = "A recipe has 'steps', a list of commands with their options. Steps whose options "
-              "and\ninput files are unchanged since they last ran are not run again.",
+              "and\ninput files are unchanged since they last ran are not run again. The others "
+              "overwrite what\nthey have made before; what the recipe has not made, or somebody "
+              "has changed since, stays\nuntil --force is given.",
     .example = "adze run recipe.yaml",
     .tables = {{NULL, no_options, 1}},
     .least = 1,

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/stages.h"
-#include "run/suggestion.h"
+#include "cli/talk.h"
 #include "serve/server.h"
 
 #define KEYS_MOST 1024
@@ -22,16 +22,6 @@ struct limit_options {
     int64_t slots, queue, context, cache, body, bodies, prompt, connections, each;
     double timeout, patience, grace;
     const char *kv;
-};
-
-static const struct option serve_model_table[] = {
-    {"model", 'm', OPTION_PATH, offsetof(struct model_options, model), NULL, 0, 0, NULL, "MODEL",
-     "a GGUF file, or a folder with config.json and model.safetensors"},
-    {"precision", 0, OPTION_CHOICE, offsetof(struct model_options, precision), "int8", 0, 0,
-     "int8|bf16|f32", NULL,
-     "of matrix products; int8 rounds what meets quantized weights to 8 bits in blocks; f32: "
-     "exact"},
-    {.name = NULL},
 };
 
 static const struct option listen_table[] = {
@@ -138,22 +128,28 @@ static struct server_options make_options(const struct listen_options *l,
 
 static enum status run_serve(struct cli *cli, struct error *error)
 {
-    const struct listen_options *l = cli_values(cli, 1);
-    struct server_options options = make_options(l, cli_values(cli, 2));
+    const struct model_options *m = cli_values(cli, 0);
+    const struct talk_options *talk = cli_values(cli, 1);
+    const struct listen_options *l = cli_values(cli, 2);
+    struct server_options options = make_options(l, cli_values(cli, 3));
     struct loaded loaded;
     struct server *server = NULL;
     enum status status = read_keys(l, &cli->arena, &options, error);
     if (status == STATUS_OK)
-        status = loaded_open(cli, cli_values(cli, 0), false, &loaded, error);
+        status = loaded_open(cli, m, false, &loaded, error);
     if (status != STATUS_OK)
         return status;
+    options.adapters = m->adapters.items;
+    options.adapter_count = m->adapters.count;
     options.sampling = sampling_open;
     if (strcmp(l->sampling, "model") == 0) {
         options.sampling = sampling_usual;
         sampling_suggest(&loaded.model, &options.sampling);
     }
     signal(SIGPIPE, SIG_IGN); /* a client that is gone is no reason to end */
-    status = server_create(&loaded.model, &loaded.compute, &options, &server, error);
+    status = talk_put_template(&loaded.model, talk->template, error);
+    if (status == STATUS_OK)
+        status = server_create(&loaded.model, &loaded.compute, &options, &server, error);
     if (status == STATUS_OK) {
         bool bare = strchr(l->host, ':') != NULL;
         cli_say(cli, "%s is served at http://%s%s%s:%d/; Ctrl-C ends it", loaded.model.path,
@@ -171,7 +167,8 @@ const struct command command_serve = {
     .arguments = "",
     .summary = "Serve a model: an API in OpenAI's form, and a page to chat",
     .example = "adze serve -m model.gguf --port 8080",
-    .tables = {{"Model", serve_model_table, sizeof(struct model_options)},
+    .tables = {{"Model", model_table, sizeof(struct model_options)},
+               {"Chat", talk_table + TALK_TEMPLATE, sizeof(struct talk_options)},
                {"Service", listen_table, sizeof(struct listen_options)},
                {"Limits", limit_table, sizeof(struct limit_options)}},
     .run = run_serve,

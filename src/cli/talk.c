@@ -12,10 +12,10 @@ const struct option talk_table[] = {
      "the prompt is a message; put it as the model's chat template does"},
     {"system", 0, OPTION_TEXT, offsetof(struct talk_options, system), NULL, 0, 0, NULL, "TEXT",
      "system prompt; default: the template's"},
-    {"chat-template", 0, OPTION_TEXT, offsetof(struct talk_options, template), NULL, 0, 0, NULL,
-     "NAME", "one of the model's templates, or a file with one; default: default"},
     {"chat-value", 0, OPTION_LIST, offsetof(struct talk_options, values), NULL, 0, 0, NULL,
      "KEY=JSON", "a value for the template, as enable_thinking=false"},
+    {"chat-template", 0, OPTION_TEXT, offsetof(struct talk_options, template), NULL, 0, 0, NULL,
+     "NAME", "one of the model's templates, or a file with one; default: default"},
     {.name = NULL},
 };
 
@@ -42,13 +42,20 @@ static enum status read_values(const struct option_list *values, json_t **extra,
     return STATUS_OK;
 }
 
+/* The text of the file that --chat-template names, unless it is a name of the model's. */
+static enum status read_template(const struct model *model, const char *name, struct buffer *source,
+                                 bool *file, struct error *error)
+{
+    *file = name && !model_chat_template(model, name) && file_exists(name);
+    return *file ? file_read(name, JINJA_SOURCE_MOST, source, error) : STATUS_OK;
+}
+
 enum status talk_open(const struct model *model, const struct talk_options *o,
                       struct conversation *conversation, json_t **extra, struct error *error)
 {
     struct buffer source = {0};
-    bool file = o->template && !model_chat_template(model, o->template) && file_exists(o->template);
-    enum status status =
-        file ? file_read(o->template, JINJA_SOURCE_MOST, &source, error) : STATUS_OK;
+    bool file;
+    enum status status = read_template(model, o->template, &source, &file, error);
     *extra = NULL;
     *conversation = (struct conversation){0};
     if (status == STATUS_OK)
@@ -57,6 +64,24 @@ enum status talk_open(const struct model *model, const struct talk_options *o,
                               conversation, error);
     if (status == STATUS_OK)
         status = read_values(&o->values, extra, error);
+    buffer_free(&source);
+    return status;
+}
+
+enum status talk_put_template(struct model *model, const char *name, struct error *error)
+{
+    struct conversation trial = {0};
+    struct buffer source = {0};
+    bool file;
+    if (!name)
+        return STATUS_OK;
+    enum status status = read_template(model, name, &source, &file, error);
+    const char *text = file ? (source.data ? source.data : "") : model_chat_template(model, name);
+    if (status == STATUS_OK) /* what cannot be parsed is told now, not to clients */
+        status = conversation_open(model, name, text, &trial, error);
+    if (status == STATUS_OK)
+        status = model_put_chat_template(model, text, error);
+    conversation_free(&trial);
     buffer_free(&source);
     return status;
 }

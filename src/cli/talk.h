@@ -13,7 +13,9 @@ struct talk_options {
     const char *system, *template;
     struct option_list values;
 };
-/* The first is --chat, which generate has alone. */
+/* The first is --chat, which generate has alone; the last, at TALK_TEMPLATE, --chat-template, which
+ * the server has alone. */
+#define TALK_TEMPLATE 3
 extern const struct option talk_table[];
 extern const struct option sampling_table[];
 
@@ -21,6 +23,9 @@ extern const struct option sampling_table[];
  * reference. */
 enum status talk_open(const struct model *model, const struct talk_options *options,
                       struct conversation *conversation, json_t **extra, struct error *error);
+
+/* Lets the model talk by the template of --chat-template alone; NULL leaves it as it is. */
+enum status talk_put_template(struct model *model, const char *name, struct error *error);
 
 /* Sampling from the options, where they were not given as the model suggests it. */
 struct sampling_options talk_sampling(struct cli *cli, const struct sampling_options *given,

@@ -462,6 +462,7 @@ static enum status train(struct train *t, struct error *error)
     }
     if (status == STATUS_OK && training->total_steps == 0)
         cli_progress(t->cli, "timing the first steps, to see how many fit", 0);
+    t->began = status == STATUS_OK;
     if (status == STATUS_OK)
         status = training_run(training, error);
     if (status == STATUS_INTERRUPTED)
@@ -508,6 +509,40 @@ enum status train_check_budget(const struct train *t, struct error *error)
     return STATUS_OK;
 }
 
+/* Refuses to overwrite, and names --resume where an unfinished run can be gone on from. */
+static enum status check_output(struct train *t, struct error *error)
+{
+    const char *output = t->data->output;
+    if (t->data->resume && output)
+        return STATUS_OK;
+    enum status status = cli_check_output(t->cli, output, error);
+    if (status == STATUS_OK || !output)
+        return status;
+    const char *checkpoint = train_inside(t, "checkpoint.safetensors");
+    const char *model = train_inside(t, "model.safetensors");
+    const char *adapter = train_inside(t, "adapter_model.safetensors");
+    int64_t step, total;
+    if (!checkpoint || !model || !adapter || !file_exists(checkpoint) ||
+        training_checkpoint_progress(checkpoint, &step, &total, NULL) != STATUS_OK)
+        return status;
+    if (step < total || !(file_exists(model) || file_exists(adapter)))
+        error_set(error, status,
+                  "%s: already exists with a checkpoint at step %lld; --resume goes on from it, "
+                  "--force overwrites it",
+                  output, (long long)step);
+    return status;
+}
+
+/* A run that fails before it trains leaves nothing in the way of the next try: the folder goes that
+ * it has made and holds, and that has no checkpoint. */
+static void take_back(struct train *t)
+{
+    const char *checkpoint = train_inside(t, "checkpoint.safetensors");
+    struct error ignored; /* the run has failed already, and that is what is told */
+    if (t->fresh && !t->began && t->lock >= 0 && checkpoint && !file_exists(checkpoint))
+        file_remove_tree(t->data->output, &ignored);
+}
+
 /* Frees everything but the examples. */
 static void close_job(struct train *t)
 {
@@ -533,8 +568,8 @@ enum status train_job(struct train *t, const struct train_stages *stages, struct
     enum status status = stages->check(t, error);
     if (status == STATUS_OK)
         status = parse_sources(t, error);
-    if (status == STATUS_OK && (!t->data->resume || !t->data->output))
-        status = cli_check_output(cli, t->data->output, error);
+    if (status == STATUS_OK)
+        status = check_output(t, error);
     if (status == STATUS_OK)
         status = check_sources(t, error);
     if (status == STATUS_OK)
@@ -542,6 +577,7 @@ enum status train_job(struct train *t, const struct train_stages *stages, struct
                                 &t->compute, error);
     if (status != STATUS_OK)
         return status;
+    t->fresh = !file_exists(t->data->output);
     status = stages->prepare(t, error);
     if (status == STATUS_INTERRUPTED)
         error_set(error, status, "stopped before the first step; the same command%s goes on",
@@ -552,6 +588,8 @@ enum status train_job(struct train *t, const struct train_stages *stages, struct
         status = stages->save(t, error);
     if (status == STATUS_OK)
         stages->conclude(t);
+    else if (status != STATUS_INTERRUPTED) /* then its data is used by the run that goes on */
+        take_back(t);
     close_job(t);
     return status;
 }

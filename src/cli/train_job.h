@@ -51,6 +51,8 @@ struct train {
     struct training training;
     char *settings;
     int lock;     /* on the output folder; -1: none */
+    bool fresh;   /* the output folder was not there before */
+    bool began;   /* to train */
     bool resumes; /* from a checkpoint that is there; what lies beside it is its data */
     struct evaluation evaluation;
     double loss_sum;

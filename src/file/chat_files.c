@@ -114,6 +114,15 @@ static void add_turn_end(struct model *model)
     jinja_free(&template);
 }
 
+enum status model_put_chat_template(struct model *model, const char *text, struct error *error)
+{
+    model->chat.template_count = 0;
+    enum status status = add_template(model, "default", text, strlen(text), error);
+    if (status == STATUS_OK)
+        add_turn_end(model);
+    return status;
+}
+
 /* What follows once all files and keys have been read. */
 static void finish(struct model *model)
 {

@@ -54,6 +54,9 @@ enum status model_check_finite(const struct model *model, struct error *error);
 bool model_is_end(const struct model *model, int32_t token);
 /* The text of the chat template of that name (NULL: the default one), or NULL. */
 const char *model_chat_template(const struct model *model, const char *name);
+/* Lets the model talk by this template alone, a copy of `text`: its own ones are dropped, and the
+ * token that this one puts behind answers ends them, too. */
+enum status model_put_chat_template(struct model *model, const char *text, struct error *error);
 
 /* Whether the model's `stop` says that work on it is to end. */
 bool model_is_stopped(const struct model *model);

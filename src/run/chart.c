@@ -12,8 +12,11 @@
 #define TOP 12.0
 #define RIGHT 16.0
 
+#define STEEP 4 /* times the height of the rest that a curve's beginning may add */
+
 struct range {
     double x_low, x_high, y_low, y_high;
+    double top; /* the highest value; above y_high when it does not fit */
 };
 
 void chart_escape(struct buffer *out, const char *text)
@@ -47,11 +50,12 @@ static bool point_at(const json_t *points, size_t i, double *x, double *y)
     return json_is_number(value);
 }
 
-/* The first tenth of a curve, where a loss falls steeply, does not decide about the height: it
- * comes in from above. */
+/* Everything fits, unless the first tenth of a curve, where a loss falls steeply or leaps, would
+ * flatten the rest: then it comes in from above. */
 static struct range find_range(const struct chart_series *series, int count)
 {
-    struct range r = {INFINITY, -INFINITY, INFINITY, -INFINITY};
+    struct range r = {INFINITY, -INFINITY, INFINITY, -INFINITY, -INFINITY};
+    double bottom = INFINITY;
     for (int s = 0; s < count; s++) {
         size_t points = json_array_size(series[s].points);
         for (size_t i = 0; i < points; i++) {
@@ -60,11 +64,17 @@ static struct range find_range(const struct chart_series *series, int count)
                 continue;
             r.x_low = fmin(r.x_low, x);
             r.x_high = fmax(r.x_high, x);
+            r.top = fmax(r.top, y);
+            bottom = fmin(bottom, y);
             if (points > 20 && i < points / 10)
                 continue;
             r.y_low = fmin(r.y_low, y);
             r.y_high = fmax(r.y_high, y);
         }
+    }
+    if (r.top - bottom <= (1 + STEEP) * (r.y_high - r.y_low)) {
+        r.y_low = bottom;
+        r.y_high = r.top;
     }
     if (!(r.y_high - r.y_low > 1e-9 * fabs(r.y_high))) { /* hardly a range: all the same value */
         double room = fmax(0.5, 0.1 * fabs(r.y_high));
@@ -120,6 +130,11 @@ static void draw_axes(struct buffer *out, const struct range *r, const char *x_t
         buffer_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n",
                       place_x(r, x), HEIGHT - BOTTOM + 18, x);
     }
+    if (r->top > r->y_high)
+        buffer_printf(out,
+                      "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">the beginning lies higher, "
+                      "up to %.4g</text>\n",
+                      WIDTH - RIGHT, TOP + 10, r->top);
     buffer_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (WIDTH + LEFT) / 2,
                   HEIGHT - 4);
     chart_escape(out, x_title);
@@ -135,10 +150,12 @@ void chart_lines(struct buffer *out, const struct chart_series *series, int coun
                  const char *x_title, const char *y_title)
 {
     struct range range = find_range(series, count);
-    buffer_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n", WIDTH, HEIGHT);
+    buffer_printf(out, "<svg class=\"chart\" viewBox=\"0 0 %.0f %.0f\" role=\"img\">\n", WIDTH,
+                  HEIGHT);
     draw_axes(out, &range, x_title, y_title);
     buffer_printf(out,
-                  "<svg x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" viewBox=\"%.0f %.0f "
+                  "<svg overflow=\"hidden\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\" "
+                  "viewBox=\"%.0f %.0f "
                   "%.0f %.0f\">\n",
                   LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP, LEFT, TOP,
                   WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP);

@@ -16,8 +16,8 @@ struct chart_series {
     bool dashed;
 };
 
-/* Appends an <svg>; the vertical axis spans the values from the second tenth of each curve on, so
- * that the first steps of a loss curve do not flatten the rest. */
+/* Appends an <svg>; the vertical axis spans all values, unless the first tenths of the curves would
+ * flatten the rest: then these are cut off at the top, and the chart says so. */
 void chart_lines(struct buffer *out, const struct chart_series *series, int count,
                  const char *x_title, const char *y_title);
 

@@ -92,6 +92,33 @@ static enum status check_format(const struct safetensors *file, struct error *er
     return STATUS_OK;
 }
 
+static enum status read_progress(const struct safetensors *file, int64_t *step, int64_t *total,
+                                 struct error *error)
+{
+    char *end;
+    const char *text = text_of(file, "step");
+    *step = strtoll(text, &end, 10);
+    *total = strtoll(text_of(file, "total_steps"), NULL, 10);
+    if (end == text || *step < 0 || *total < *step)
+        return error_set(error, STATUS_FAILED, "%s: damaged: step %lld of %lld", file->path,
+                         (long long)*step, (long long)*total);
+    return STATUS_OK;
+}
+
+enum status training_checkpoint_progress(const char *path, int64_t *step, int64_t *total,
+                                         struct error *error)
+{
+    struct safetensors file;
+    enum status status = safetensors_open(path, &file, error);
+    if (status != STATUS_OK)
+        return status;
+    status = check_format(&file, error);
+    if (status == STATUS_OK)
+        status = read_progress(&file, step, total, error);
+    safetensors_close(&file);
+    return status;
+}
+
 enum status training_checkpoint_fits(const char *path, const char *settings, struct error *error)
 {
     struct safetensors file;
@@ -118,12 +145,10 @@ static enum status restore(struct training *t, const struct safetensors *file, s
     }
     if (status != STATUS_OK)
         return status;
-    char *end;
-    long long step = strtoll(text_of(file, "step"), &end, 10);
-    long long total = strtoll(text_of(file, "total_steps"), NULL, 10);
-    if (end == text_of(file, "step") || step < 0 || total < step)
-        return error_set(error, STATUS_FAILED, "%s: damaged: step %lld of %lld", file->path, step,
-                         total);
+    int64_t step, total;
+    status = read_progress(file, &step, &total, error);
+    if (status != STATUS_OK)
+        return status;
     status = read_array(file, "values", p->values, p->total, error);
     if (status == STATUS_OK)
         status = read_array(file, "first", t->optimizer.first, p->total, error);

@@ -339,6 +339,26 @@ enum status ledger_newest(struct ledger *l, const char *command, const char *out
     return status;
 }
 
+enum status ledger_made(struct ledger *l, const char *command, const char *output,
+                        const char *recipe, bool *made, struct error *error)
+{
+    *made = false;
+    sqlite3_stmt *query = prepare(
+        l,
+        "SELECT id FROM runs WHERE command = ? AND status = 'done' AND json_extract(options, "
+        "'$.output') = ? AND json_extract(options, '$.recipe') = ? AND EXISTS (SELECT 1 FROM files "
+        "WHERE run = runs.id AND output = 1) ORDER BY id DESC",
+        "ttt", command, output, recipe);
+    if (!query)
+        return failed(l, error);
+    int code;
+    while ((code = sqlite3_step(query)) == SQLITE_ROW && !*made)
+        *made = outputs_unchanged(l, sqlite3_column_int64(query, 0));
+    enum status status = code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : failed(l, error);
+    sqlite3_finalize(query);
+    return status;
+}
+
 /* Reading. */
 
 static json_t *json_of_text(const unsigned char *text)

@@ -54,6 +54,11 @@ enum status ledger_reusable(struct ledger *ledger, const char *key, int64_t *id,
 enum status ledger_newest(struct ledger *ledger, const char *command, const char *output,
                           const char *key, int64_t *id, bool *unfinished, struct error *error);
 
+/* Whether `output` is, unchanged, what a finished run of `command` has made as a step of `recipe`:
+ * its options --output and "recipe" say so, and every file that it made is as it was left. */
+enum status ledger_made(struct ledger *ledger, const char *command, const char *output,
+                        const char *recipe, bool *made, struct error *error);
+
 /* Everything about one run: {id, command, status, started, finished, seconds, seed, options,
  * result, error, inputs, outputs, metrics: {name: [[step, value], ...]}}. New reference. */
 enum status ledger_read(struct ledger *ledger, int64_t id, json_t **run, struct error *error);

@@ -23,7 +23,8 @@ static const char style[] =
     "body{font:16px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--page);"
     "max-width:780px;margin:2.5rem auto;padding:0 1.2rem}"
     "h1{font-size:1.7rem;margin:0 0 .3rem}h2{font-size:1.2rem;margin:2.2rem 0 .6rem}"
-    "p{margin:.5rem 0}.lead{font-size:1.1rem}.soft,.legend{color:var(--soft);font-size:.9rem}"
+    "p{margin:.5rem 0;overflow-wrap:anywhere}.scroll{overflow-x:auto}.lead{font-size:1.1rem}"
+    ".soft,.legend{color:var(--soft);font-size:.9rem}"
     "table{border-collapse:collapse;width:100%;margin:.8rem 0;font-variant-numeric:tabular-nums}"
     "th,td{text-align:right;padding:.35rem .6rem;border-bottom:1px solid var(--line)}"
     "th:first-child,td:first-child{text-align:left}th{font-weight:600;color:var(--soft);"
@@ -33,7 +34,8 @@ static const char style[] =
     ".cards{display:flex;flex-wrap:wrap;gap:.8rem;margin:1.2rem 0}.card{flex:1 1 150px;"
     "background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem 1rem}"
     ".card b{display:block;font-size:1.45rem}.card span{color:var(--soft);font-size:.85rem}"
-    "svg{width:100%;height:auto}svg text{font-size:12px;fill:var(--soft)}.grid{stroke:var(--line)}"
+    ".chart{width:100%;height:auto}.chart text{font-size:12px;fill:var(--soft)}"
+    ".grid{stroke:var(--line)}"
     "polyline{fill:none;stroke-width:2;stroke-linecap:round}.dashed{stroke-dasharray:5 4}"
     ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}"
     ".legend span{display:inline-block;width:1.6em;height:0;border-top:3px solid;margin:0 .4em "
@@ -75,6 +77,13 @@ static void cell(struct page *p, const char *figure, const char *format, double 
 static void escaped(struct page *p, const char *text)
 {
     chart_escape(&p->out, text);
+}
+
+/* What people call a domain: the user's own has a name of its own. */
+static const char *domain_name(const struct page *p, const char *domain)
+{
+    const char *own = text_of(p->result, "domain_name");
+    return strcmp(domain, "domain") != 0 ? domain : *own ? own : "your domain";
 }
 
 /* Mean and half the range of a method's runs on a domain. */
@@ -157,7 +166,7 @@ static void domain_row(struct page *p, const char *domain)
             reduction = real_of(json_array_get(selections, i), "kl_reduction");
     char figure[128];
     buffer_add_text(&p->out, "<tr><td>");
-    escaped(p, strcmp(domain, "domain") == 0 ? "the domain" : domain);
+    escaped(p, domain_name(p, domain));
     buffer_add_text(&p->out, "</td>");
     snprintf(figure, sizeof figure, "trial.%.60s.random", domain);
     cell(p, figure, "%.3f", random.mean);
@@ -188,7 +197,8 @@ static void write_selection(struct page *p)
     buffer_add_text(&p->out,
                     "</b> selected from the pool and once on random text from the same pool, and "
                     "measured on held-out text of the domain, in bits per byte (lower is "
-                    "better).</p>\n<table><tr><th>held-out text of</th><th>random</th><th>selected"
+                    "better).</p>\n<div class=\"scroll\"><table><tr><th>held-out text "
+                    "of</th><th>random</th><th>selected"
                     "</th><th>change</th><th>range over seeds</th><th>KL reduction</th></tr>\n");
     domain_row(p, "domain");
     for (size_t i = 0; i < json_array_size(trials); i++) {
@@ -197,18 +207,19 @@ static void write_selection(struct page *p)
         if (!random && strcmp(domain, "domain") != 0)
             domain_row(p, domain);
     }
-    buffer_add_text(&p->out, "</table>\n<p class=\"soft\">KL reduction: by how many nats the word "
-                             "statistics of the selection are nearer to the domain than those of "
-                             "the pool. Near zero, selecting cannot help much.</p>\n");
+    buffer_add_text(&p->out,
+                    "</table></div>\n<p class=\"soft\">KL reduction: by how many nats the word "
+                    "statistics of the selection are nearer to the domain than those of "
+                    "the pool. Near zero, selecting cannot help much.</p>\n");
 }
 
 static void write_formats(struct page *p)
 {
     const json_t *formats = json_object_get(p->result, "formats");
-    buffer_add_text(&p->out,
-                    "<h2>Before and after shrinking</h2>\n<table><tr><th>weights</th><th>bits "
-                    "per weight</th><th>file</th><th>bits per byte</th><th>perplexity</th>"
-                    "<th>tokens/s</th></tr>\n");
+    buffer_add_text(&p->out, "<h2>Before and after shrinking</h2>\n<div "
+                             "class=\"scroll\"><table><tr><th>weights</th><th>bits "
+                             "per weight</th><th>file</th><th>bits per byte</th><th>perplexity</th>"
+                             "<th>tokens/s</th></tr>\n");
     for (size_t i = 0; i < json_array_size(formats); i++) {
         const json_t *f = json_array_get(formats, i);
         const char *name = text_of(f, "format");
@@ -228,7 +239,7 @@ static void write_formats(struct page *p)
         buffer_add_text(&p->out, "</tr>\n");
     }
     buffer_add_text(&p->out,
-                    "</table>\n<p class=\"soft\">Bits per weight are the mean over the whole "
+                    "</table></div>\n<p class=\"soft\">Bits per weight are the mean over the whole "
                     "model: with q4_0, embedding and output projection take 8 bits, which "
                     "weighs most in small models. Tokens/s: of generation.</p>\n");
 }
@@ -316,8 +327,8 @@ static void write_options(struct page *p)
 {
     const char *key;
     json_t *value;
-    buffer_add_text(&p->out,
-                    "<h2>What was asked</h2>\n<table><tr><th>option</th><th>value</th></tr>\n");
+    buffer_add_text(&p->out, "<h2>What was asked</h2>\n<div "
+                             "class=\"scroll\"><table><tr><th>option</th><th>value</th></tr>\n");
     json_object_foreach(json_object_get(p->run, "options"), key, value)
     {
         bool empty = json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
@@ -331,7 +342,7 @@ static void write_options(struct page *p)
         }
         free(text);
     }
-    buffer_add_text(&p->out, "</table>\n");
+    buffer_add_text(&p->out, "</table></div>\n");
 }
 
 static void write_stages(struct page *p)
@@ -339,16 +350,22 @@ static void write_stages(struct page *p)
     const json_t *stages = json_object_get(p->result, "stages");
     if (json_array_size(stages) == 0)
         return;
-    buffer_add_text(&p->out, "<h2>What was run</h2>\n<table><tr><th>step</th><th>run</th></tr>\n");
+    buffer_add_text(
+        &p->out,
+        "<h2>What was run</h2>\n<div class=\"scroll\"><table><tr><th>step</th><th>run</th></tr>\n");
     for (size_t i = 0; i < json_array_size(stages); i++) {
         const json_t *s = json_array_get(stages, i);
         buffer_add_text(&p->out, "<tr><td>");
         escaped(p, text_of(s, "what"));
-        buffer_printf(&p->out, "</td><td>%.0f</td></tr>\n", real_of(s, "run"));
+        double run = real_of(s, "run"); /* 0: it leaves no record */
+        if (run > 0)
+            buffer_printf(&p->out, "</td><td>%.0f</td></tr>\n", run);
+        else
+            buffer_add_text(&p->out, "</td><td>–</td></tr>\n");
     }
-    buffer_add_text(&p->out,
-                    "</table>\n<p class=\"soft\"><code>adze runs show N</code> tells all about "
-                    "a run; 0 stands for one that leaves no record.</p>\n");
+    buffer_add_text(
+        &p->out, "</table></div>\n<p class=\"soft\"><code>adze runs show N</code> tells all about "
+                 "a run.</p>\n");
 }
 
 /* Any run: its result and its curves. */
@@ -356,7 +373,9 @@ static void write_plain(struct page *p)
 {
     const char *key;
     json_t *value;
-    buffer_add_text(&p->out, "<h2>Result</h2>\n<table><tr><th>figure</th><th>value</th></tr>\n");
+    buffer_add_text(
+        &p->out,
+        "<h2>Result</h2>\n<div class=\"scroll\"><table><tr><th>figure</th><th>value</th></tr>\n");
     json_object_foreach(p->result, key, value)
     {
         if (!json_is_number(value))
@@ -368,7 +387,7 @@ static void write_plain(struct page *p)
         cell(p, key, number == floor(number) && fabs(number) < 1e15 ? "%.0f" : "%.6g", number);
         buffer_add_text(&p->out, "</tr>\n");
     }
-    buffer_add_text(&p->out, "</table>\n");
+    buffer_add_text(&p->out, "</table></div>\n");
     json_object_foreach(json_object_get(p->run, "metrics"), key, value)
     {
         json_t *points = points_of_steps(value);
@@ -406,15 +425,17 @@ static void write_sources(struct page *p)
 static void write_texts(struct page *p)
 {
     const json_t *texts = json_object_get(p->result, "texts");
-    buffer_add_text(&p->out, "<h2>Before and after tuning</h2>\n<table><tr><th>held-out text</th>"
-                             "<th>bits per byte before</th><th>after</th><th>change</th></tr>\n");
+    buffer_add_text(
+        &p->out,
+        "<h2>Before and after tuning</h2>\n<div class=\"scroll\"><table><tr><th>held-out text</th>"
+        "<th>bits per byte before</th><th>after</th><th>change</th></tr>\n");
     for (size_t i = 0; i < json_array_size(texts); i++) {
         const json_t *t = json_array_get(texts, i);
         double before = real_of(t, "before"), after = real_of(t, "after");
         const char *name = text_of(t, "name");
         char figure[128];
         buffer_add_text(&p->out, "<tr><td>");
-        escaped(p, name);
+        escaped(p, domain_name(p, name));
         buffer_add_text(&p->out, "</td>");
         snprintf(figure, sizeof figure, "text.%.60s.before", name);
         cell(p, figure, "%.4f", before);
@@ -424,9 +445,10 @@ static void write_texts(struct page *p)
         cell(p, figure, "%+.1f %%", 100 * (after / before - 1));
         buffer_add_text(&p->out, "</tr>\n");
     }
-    buffer_add_text(&p->out, "</table>\n<p class=\"soft\">Less is better. What rises on other text "
-                             "was lost by tuning. The model after is model.gguf, as it is "
-                             "shipped.</p>\n");
+    buffer_add_text(&p->out,
+                    "</table></div>\n<p class=\"soft\">Less is better. What rises on other text "
+                    "was lost by tuning. The model after is model.gguf, as it is "
+                    "shipped.</p>\n");
 }
 
 static void write_page(struct page *p)

@@ -81,6 +81,9 @@ void training_free(struct training *training);
  * that are not named here are not compared): to know before anything beside it is touched. */
 enum status training_checkpoint_fits(const char *path, const char *settings, struct error *error);
 
+/* How far the run of a checkpoint has come. */
+enum status training_checkpoint_progress(const char *path, int64_t *step, int64_t *total,
+                                         struct error *error);
 /* Continues from the checkpoint; fails when its settings differ. */
 enum status training_resume(struct training *training, struct error *error);
 

@@ -28,18 +28,30 @@ static const char *usual_format(const struct model *model)
     return name;
 }
 
+/* The names of the adapters' files, without their folders. */
+static json_t *adapter_names(const struct server_options *o)
+{
+    json_t *names = json_array();
+    for (int64_t i = 0; names && i < o->adapter_count; i++) {
+        const char *slash = strrchr(o->adapters[i], '/');
+        json_array_append_new(names, json_name(slash && slash[1] ? slash + 1 : o->adapters[i]));
+    }
+    return names;
+}
+
 json_t *route_card(const struct server *server)
 {
     const struct decoder_config *c = &server->model->decoder.config;
     const struct sampling_options *d = &server->options.sampling;
-    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:{s:f,s:I,s:f,s:f,s:f}}", "name",
-                     server->options.alias, "family", c->family, "parameters",
-                     (json_int_t)decoder_count(c).parameters, "format", usual_format(server->model),
-                     "layers", (json_int_t)c->layers, "width", (json_int_t)c->width, "context",
-                     (json_int_t)server->context, "vocabulary", (json_int_t)c->vocabulary, "chat",
-                     serve_can_chat(server->model), "text", !c->bidirectional, "sampling",
-                     "temperature", d->temperature, "top_k", (json_int_t)d->top_k, "top_p",
-                     d->top_p, "min_p", d->min_p, "repetition_penalty", d->repetition_penalty);
+    return json_pack("{s:s,s:o,s:s,s:I,s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:{s:f,s:I,s:f,s:f,s:f}}",
+                     "name", server->options.alias, "adapters", adapter_names(&server->options),
+                     "family", c->family, "parameters", (json_int_t)decoder_count(c).parameters,
+                     "format", usual_format(server->model), "layers", (json_int_t)c->layers,
+                     "width", (json_int_t)c->width, "context", (json_int_t)server->context,
+                     "vocabulary", (json_int_t)c->vocabulary, "chat", serve_can_chat(server->model),
+                     "text", !c->bidirectional, "sampling", "temperature", d->temperature, "top_k",
+                     (json_int_t)d->top_k, "top_p", d->top_p, "min_p", d->min_p,
+                     "repetition_penalty", d->repetition_penalty);
 }
 
 void route_models(struct call *call, struct buffer *out)

@@ -14,7 +14,9 @@ struct server_options {
     int64_t port;     /* 0: any that is free */
     const char *const *keys;
     int64_t key_count;
-    const char *alias; /* the model's name; NULL: its file's */
+    const char *alias;           /* the model's name; NULL: its file's */
+    const char *const *adapters; /* paths of what was put on the model, to be told */
+    int64_t adapter_count;
     struct engine_options engine;
     struct sampling_options sampling; /* where requests say nothing */
     int64_t queue;                    /* sequences that may wait beside those at work */

@@ -32,4 +32,22 @@ for name in model.bits_per_byte model.file_bytes format.q8_0.bits_per_byte forma
     [ -n "$(figure $name)" ] || fail "the page lacks $name"
 done
 [ "$(grep -c '<polyline' dom.html)" -ge 4 ] || fail "the page lacks curves"
+# its steps are called alike, by the domain's own name, and those without a record have no number
+for step in "dsir text, your domain, seed 1" "random text, your domain, seed 1" \
+    "dsir text, domain 'numbers', seed 1" "random text, domain 'numbers', seed 1"; do
+    grep -qF "<td>comparison: $step</td>" dom.html || fail "no step '$step'"
+done
+grep -q "domain 'domain'" dom.html && fail "a domain called domain"
+grep -q '<td>writing a sample</td><td>–</td>' dom.html || fail "a step without a record has a number"
+# on a small screen tables scroll for themselves; curves stay within the plot
+sed 's|</body>|<script>onload = () => {\
+    const inside = [...document.querySelectorAll("polyline")].every(line => {\
+        const box = line.getBBox(), plot = line.parentNode.viewBox.baseVal;\
+        return box.y >= plot.y \&\& box.y + box.height <= plot.y + plot.height; });\
+    document.title = "wide " + (document.documentElement.scrollWidth > innerWidth) +\
+        ", inside " + inside; }</script></body>|' out/report.html >small.html
+chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir="$work/browser" \
+    --window-size=500,900 --dump-dom "file://$work/small.html" >small.txt 2>browser.txt || fail "$(tail browser.txt)"
+grep -q '<title>wide false, inside true' small.txt ||
+    fail "on a small screen: $(grep -o '<title>[^<]*' small.txt)"
 same "$(figure model.file_bytes)" "$(wc -c <out/model.gguf)" || fail "wrong size of model.gguf"

@@ -41,6 +41,13 @@ printf '%s\n' '{"prompt":"a","n":2,"max_tokens":3}' '' 'no' '{"prompt":"b","temp
 grep -q "4 lines failed; first: -: line 2: no JSON object" err.txt || fail "$(cat err.txt)"
 grep -q '"logprobs":\[{"id":' mixed.jsonl || fail "no logprobs: $(cat mixed.jsonl)"
 printf 'no\n' >bad.jsonl
+# of which some may fail, but not all
+printf 'no\n{"prompt":7}\n' >none.jsonl
+expect 1 'generate: all 2 lines failed; first: none.jsonl: line 1: no JSON object' \
+    "$adze" generate -m model -d none.jsonl -n 2
+[ "$(grep -c '"error"' out.txt)" = 2 ] || fail "the lines' errors are not told: $(cat out.txt)"
+expect 1 'all 2 lines failed' "$adze" generate -m model -d none.jsonl -n 2 -o none.out
+[ "$(wc -l <none.out)" = 2 ] || fail "no file with the errors"
 expect 1 'bad.jsonl: line 1: no JSON object' "$adze" generate -m model -d bad.jsonl --strict
 expect 2 'not both' "$adze" generate -m model -d bad.jsonl -p x
 expect 1 'missing.jsonl' "$adze" generate -m model -d missing.jsonl
@@ -75,5 +82,9 @@ vector() {
 [ "$(vector many.jsonl 1)" != "$(vector many.jsonl 2)" ] || fail "one embedding for all"
 vector one.jsonl 1 | tr ',' '\n' | awk '{ s += $1 * $1 } END { exit !(NR == 64 && s > 0.999 && s < 1.001) }' ||
     fail "not of length 1"
+printf '{"a":1}\n{}\n' >none.txt
+expect 1 'embed: all 2 lines failed; first: none.txt:1: without the text field' \
+    "$adze" embed -m model -d none.txt
+[ "$(grep -c '"error"' out.txt)" = 2 ] || fail "the texts' errors are not told: $(cat out.txt)"
 expect 1 'texts.txt:3: without' "$adze" embed -m model -d texts.txt --strict
 echo "batches and embeddings are as they are alone"

@@ -372,6 +372,32 @@ ask /v1/chat/completions '{"messages":[{"role":"user","content":"a"}],"max_token
 [ "$status" = 200 ] || fail "no chat without tools: $(cat answer.txt)"
 stop
 
+# an adapter and another template, as adze generate has them
+echo '{% for m in messages %}[{{ m.content }}]{% endfor %}' >mine.jinja
+"$trainer" tune -m talker -d corpus --steps 8 --rate 0.05 --rank 4 --batch 2 --context 32 --threads 2 \
+    -o bent -q 2>tune.txt || fail "no adapter: $(cat tune.txt)"
+start -m talker --precision f32 --adapter bent --chat-template mine.jinja
+curl -s "$url/v1/models" >answer.txt
+has '"adapters":["bent"]'
+ask /v1/completions '{"prompt":"the cat","max_tokens":12,"temperature":0}'
+cp answer.txt bent.txt
+"$adze" generate -m talker --adapter bent -p 'the cat' -n 12 --temperature 0 --precision f32 -q \
+    --json >generated.json || fail "generate with an adapter"
+grep -qF "\"text\": \"$(whole_text bent.txt)\"" generated.json ||
+    fail "served: $(cat bent.txt); generated: $(cat generated.json)"
+ask /tokenize '{"prompt":"[the cat]","add_special_tokens":false}'
+tokens=$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)
+ask /v1/chat/completions '{"messages":[{"role":"user","content":"the cat"}],"max_tokens":1}'
+has "\"prompt_tokens\":$tokens,"
+stop
+start -m talker --precision f32
+ask /v1/completions '{"prompt":"the cat","max_tokens":12,"temperature":0}'
+[ "$(whole_text answer.txt)" != "$(whole_text bent.txt)" ] || fail "the adapter changes nothing"
+stop
+expect 1 'no chat template other' "$adze" serve -m talker --chat-template other
+echo '{% for' >broken.jinja
+expect 1 'line 1: ' "$adze" serve -m talker --chat-template broken.jinja
+
 # a model that calls tools: calls are taken out of the text, and what is no call stays in it
 for i in $(seq 400); do
     printf 'Rain? Let me see. <tool_call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>;'

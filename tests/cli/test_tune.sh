@@ -97,8 +97,31 @@ expect 2 "no kind of layer" "$adze" tune -m base -d corpus --targets nose --step
 expect 2 "name the model" "$adze" tune -d corpus --steps 1 -o no
 expect 2 "one of --steps" "$adze" tune -m base -d corpus -o no
 expect 1 "record 241" "$adze" tune -m base -d examples.jsonl --strict --steps 1 -o no
+[ ! -e no ] || fail "a run that failed before it trained is in the way"
+head -c 4000 base/model.safetensors >binary.txt
 yes '{"messages": [{"role": "user", "content": "no answer"}]}' | head -n 50 >none.jsonl
 for threads in 1 2 3; do # the first, not the one that a thread came to last
-    expect 1 "^adze: record 1: " "$adze" tune -m base -d none.jsonl --strict --steps 1 -t $threads \
-        -o no --force
+    expect 1 "^adze: record 1: " "$adze" tune -m base -d none.jsonl --strict --steps 1 -t $threads -o no
 done
+# but a folder that was there stays, and one with a checkpoint
+cp -r parts before
+expect 1 "record 241" "$adze" tune -m base -d examples.jsonl --strict --steps 1 -o parts --force
+[ -s parts/adapter_model.safetensors ] || fail "the folder that was there is gone"
+rm -r parts && mv before parts
+mkdir mine
+expect 1 "record 241" "$adze" tune -m base -d examples.jsonl --strict --steps 1 -o mine --force
+[ -d mine ] || fail "a folder that was there is gone"
+expect 1 "binary.txt: binary" "$adze" train -d binary.txt --strict --steps 3 -o no
+
+# what an unfinished run has left can be gone on from, and the refusal says so
+"$adze" tune -m base -d corpus --steps 1000000 --context 32 --batch 2 --checkpoint-every 0.2 -o killed -q &
+process=$!
+for i in $(seq 600); do
+    [ ! -s killed/checkpoint.safetensors ] || break
+    sleep 0.05
+done
+kill -9 $process
+wait $process 2>/dev/null
+expect 2 'killed: already exists with a checkpoint at step [0-9]+; --resume goes on from it, --force overwrites it' \
+    "$adze" tune -m base -d corpus --steps 1000000 --context 32 --batch 2 -o killed
+expect 2 'whole: already exists; --force overwrites it' "$adze" tune -m base -d corpus --steps 1 -o whole
