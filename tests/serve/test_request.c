@@ -240,8 +240,8 @@ static void test_damaged_bodies_are_taken_or_refused(void **state)
 {
     static const char *const seeds[] = {
         "{\"prompt\":[\"a\",\"b\"],\"n\":2,\"stop\":[\"x\"],\"logit_bias\":{\"5\":1},\"seed\":1}",
-        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}],"
-        "\"stream_options\":{\"include_usage\":true},\"tools\":[{}]}",
+        ("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}],"
+         "\"stream_options\":{\"include_usage\":true},\"tools\":[{}]}"),
         "{\"input\":[[1,2],[3]],\"encoding_format\":\"base64\",\"tokens\":[1,2]}",
     };
     uint64_t element = 0;
