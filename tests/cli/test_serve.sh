@@ -301,7 +301,12 @@ stop
 
 # beyond the queue, each of many requests gets its answer or a clean refusal
 start --slots 4 --queue $((count / 20))
+curl -s "$url/v1/completions" -o out.txt \
+    -d "{\"prompt\":[\"a\",\"b\"],\"max_tokens\":400,\"n\":$((count / 80 + 1)),\"ignore_eos\":true}" &
+large=$! # which fills half of the queue meanwhile
+sleep 0.2
 "$client" flood "$port" $count '{"prompt":"the cat","max_tokens":2,"temperature":0}' >flood.txt
+wait $large
 awk -v count=$count '/^[0-9]/ { sum += $2 } /^(200|429):/ { known += $2 }
     END { exit !(sum == count && known == count) }' flood.txt || fail "not 200 and 429: $(cat flood.txt)"
 has '429: ' flood.txt
