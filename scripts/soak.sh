@@ -14,7 +14,7 @@ adze=${ADZE:-build/adze}
 client=$(dirname "$adze")/serve_client
 work=$(mktemp -d)
 server=
-trap 'kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
+trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
 
 if [ -z "$model" ]; then
     model=$work/model

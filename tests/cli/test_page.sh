@@ -7,7 +7,7 @@ command -v chromium >/dev/null || { echo "chromium is missing: the page is not t
 browser=$(dirname "$adze")/serve_browser
 trainer=${ADZE_TRAINER:-$adze}
 server=
-trap 'kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
+trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
 
 # try_page SCRIPT WIDTHS SERVE-OPTIONS...
 try_page() {

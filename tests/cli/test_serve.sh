@@ -13,7 +13,7 @@ make_corpus
     --vocabulary 300 --threads 2 -o model -q || fail "no model"
 
 server=
-trap 'kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
+trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
 
 # start OPTIONS...: starts a server at a free port; sets $server and $url.
 start() {
