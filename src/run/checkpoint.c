@@ -105,16 +105,26 @@ static enum status read_progress(const struct safetensors *file, int64_t *step, 
     return STATUS_OK;
 }
 
+/* Close it afterwards, unless this fails. */
+static enum status open_checkpoint(const char *path, struct safetensors *file, struct error *error)
+{
+    enum status status = safetensors_open(path, file, error);
+    if (status != STATUS_OK)
+        return status;
+    status = check_format(file, error);
+    if (status != STATUS_OK)
+        safetensors_close(file);
+    return status;
+}
+
 enum status training_checkpoint_progress(const char *path, int64_t *step, int64_t *total,
                                          struct error *error)
 {
     struct safetensors file;
-    enum status status = safetensors_open(path, &file, error);
+    enum status status = open_checkpoint(path, &file, error);
     if (status != STATUS_OK)
         return status;
-    status = check_format(&file, error);
-    if (status == STATUS_OK)
-        status = read_progress(&file, step, total, error);
+    status = read_progress(&file, step, total, error);
     safetensors_close(&file);
     return status;
 }
@@ -122,12 +132,10 @@ enum status training_checkpoint_progress(const char *path, int64_t *step, int64_
 enum status training_checkpoint_fits(const char *path, const char *settings, struct error *error)
 {
     struct safetensors file;
-    enum status status = safetensors_open(path, &file, error);
+    enum status status = open_checkpoint(path, &file, error);
     if (status != STATUS_OK)
         return status;
-    status = check_format(&file, error);
-    if (status == STATUS_OK)
-        status = compare_settings(&file, settings, error);
+    status = compare_settings(&file, settings, error);
     safetensors_close(&file);
     return status;
 }
@@ -135,9 +143,8 @@ enum status training_checkpoint_fits(const char *path, const char *settings, str
 static enum status restore(struct training *t, const struct safetensors *file, struct error *error)
 {
     struct parameters *p = t->parameters;
-    enum status status = check_format(file, error);
-    if (status == STATUS_OK && t->options.settings &&
-        strcmp(text_of(file, "settings"), t->options.settings) != 0) {
+    enum status status = STATUS_OK;
+    if (t->options.settings && strcmp(text_of(file, "settings"), t->options.settings) != 0) {
         status = compare_settings(file, t->options.settings, error);
         if (status == STATUS_OK)
             status = error_set(error, STATUS_USAGE, "%s: the run was started with other settings",
@@ -166,7 +173,7 @@ static enum status restore(struct training *t, const struct safetensors *file, s
 enum status training_resume(struct training *t, struct error *error)
 {
     struct safetensors file;
-    enum status status = safetensors_open(t->checkpoint, &file, error);
+    enum status status = open_checkpoint(t->checkpoint, &file, error);
     if (status != STATUS_OK)
         return status;
     status = restore(t, &file, error);
