@@ -282,11 +282,13 @@ static enum status run_completion(struct cli *cli, struct error *error)
     } shells[] = {{"bash", write_bash}, {"zsh", write_zsh}, {"fish", write_fish}};
     const char *shell = cli->arguments.items[0];
     struct buffer out = {0};
-    enum status status = STATUS_USAGE;
-    error_set(error, STATUS_USAGE, "completion is there for bash, zsh and fish, not '%s'", shell);
-    for (int i = 0; i < 3; i++)
-        if (strcmp(shells[i].name, shell) == 0)
-            status = shells[i].write(&out, error);
+    int which = 0;
+    while (which < 3 && strcmp(shells[which].name, shell) != 0)
+        which++;
+    if (which == 3)
+        return error_set(error, STATUS_USAGE,
+                         "completion is there for bash, zsh and fish, not '%s'", shell);
+    enum status status = shells[which].write(&out, error);
     if (status == STATUS_OK)
         status = buffer_check(&out, error);
     if (status == STATUS_OK)
