@@ -25,6 +25,28 @@ expect() {
     [ "$(grep -c '^adze: ' err.txt)" = 1 ] || [ "$code" = 0 ] || fail "$* said more than one line"
 }
 
+# start_server OPTIONS...: starts a server at a free port, what it says in server.txt; sets $server,
+# $port and $url. A server that is left is killed at the end.
+server=
+start_server() {
+    trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
+    : >server.txt
+    "$adze" serve --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
+    server=$!
+    for i in $(seq 200); do
+        port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
+        [ -n "$port" ] && break
+        kill -0 $server 2>/dev/null || fail "the server does not start: $(cat server.txt)"
+        sleep 0.1
+    done
+    url=http://127.0.0.1:$port
+}
+stop_server() {
+    kill -TERM $server
+    wait $server || fail "the server ended with $?: $(cat server.txt)"
+    server=
+}
+
 # The number behind "key" in a JSON file.
 number() {
     sed -n "s/.*\"$1\": *\\([-0-9.e+]*\\).*/\\1/p" "$2" | head -n 1

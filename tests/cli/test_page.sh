@@ -6,31 +6,19 @@
 command -v chromium >/dev/null || { echo "chromium is missing: the page is not tried"; exit 77; }
 browser=$(dirname "$adze")/serve_browser
 trainer=${ADZE_TRAINER:-$adze}
-server=
-trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
 
 # try_page SCRIPT WIDTHS SERVE-OPTIONS...
 try_page() {
     script=$1 widths=$2
     shift 2
-    : >server.txt
-    "$adze" serve --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
-    server=$!
-    for i in $(seq 200); do
-        port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
-        [ -n "$port" ] && break
-        kill -0 $server 2>/dev/null || fail "the server does not start: $(cat server.txt)"
-        sleep 0.1
-    done
+    start_server "$@"
     cat "$here/../serve/page/common.js" "$here/../serve/page/$script.js" >script.js
     pages=
     for width in $widths; do
         pages="$pages $width${PICTURES:+=$PICTURES/$script-$width.png}"
     done
-    "$browser" browser script.js "http://127.0.0.1:$port/" $pages || fail "$script"
-    kill -TERM $server
-    wait $server || fail "the server ended with $?: $(cat server.txt)"
-    server=
+    "$browser" browser script.js "$url/" $pages || fail "$script"
+    stop_server
 }
 
 # A model that has learned to call tools, and what to say to what they return.

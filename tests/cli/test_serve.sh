@@ -12,27 +12,10 @@ make_corpus
 "$trainer" train -d corpus --steps 60 --layers 2 --width 64 --heads 2 --context 512 --batch 2 \
     --vocabulary 300 --threads 2 -o model -q || fail "no model"
 
-server=
-trap '[ -z "$server" ] || kill -9 $server 2>/dev/null; rm -rf "$work"' EXIT
-
-# start OPTIONS...: starts a server at a free port; sets $server and $url.
+# start OPTIONS...: of the model of that name, unless the first is -m
 start() {
-    : >server.txt
     case $1 in -m) ;; *) set -- -m model "$@" ;; esac
-    "$adze" serve --port 0 --threads 2 --alias tiny "$@" 2>server.txt &
-    server=$!
-    for i in $(seq 200); do
-        port=$(sed -n 's|.*http://127.0.0.1:\([0-9]*\)/.*|\1|p' server.txt)
-        [ -n "$port" ] && break
-        kill -0 $server 2>/dev/null || fail "the server does not start: $(cat server.txt)"
-        sleep 0.1
-    done
-    url=http://127.0.0.1:$port
-}
-stop() {
-    kill -TERM $server
-    wait $server || fail "the server ended with $?: $(cat server.txt)"
-    server=
+    start_server "$@"
 }
 # ask PATH BODY: the answer in answer.txt, the status in $status.
 ask() {
@@ -297,7 +280,7 @@ grep -qi '^retry-after: 1' head.txt || fail "429 without Retry-After"
 wait $slow
 [ "$(cat slow.status)" = 504 ] || fail "no time limit: $(cat slow.status)"
 has 'longer than 1.5 s' slow.txt
-stop
+stop_server
 
 # beyond the queue, each of many requests gets its answer or a clean refusal
 start --slots 4 --queue $((count / 20))
@@ -311,7 +294,7 @@ awk -v count=$count '/^[0-9]/ { sum += $2 } /^(200|429):/ { known += $2 }
     END { exit !(sum == count && known == count) }' flood.txt || fail "not 200 and 429: $(cat flood.txt)"
 has '429: ' flood.txt
 has 'different: 0' flood.txt
-stop
+stop_server
 
 # all bodies together are bounded: what does not fit beside a slow one is refused, and later taken
 awk 'BEGIN { printf "{\"prompt\":\"a\",\"max_tokens\":1}"; for (i = 0; i < 70000; i++) printf " " }' >wide.txt
@@ -336,7 +319,7 @@ done
 ask /v1/completions @wide.txt
 [ "$status" = 200 ] || fail "refused with no bodies there: $(cat answer.txt)"
 curl -s "$url/metrics" | grep -q '^adze_body_bytes 0$' || fail "bytes of bodies are not given back"
-stop
+stop_server
 
 # a model with a template chats: as it would continue the text that the template gives
 cp -r model talker
@@ -364,7 +347,7 @@ grep -q '"prompt_tokens":[0-9]*' answer.txt || fail "no tools: $(cat answer.txt)
 refused 400 'no such role' /v1/chat/completions '{"messages":[{"role":"bad","content":"a"}]}'
 refused 400 'text only' /v1/chat/completions \
     '{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}'
-stop
+stop_server
 
 # a template that takes no tools: the field of the refusal is theirs
 cp -r model plain
@@ -375,7 +358,7 @@ refused 400 'takes no tools.*"param":"tools"' /v1/chat/completions \
     '{"messages":[{"role":"user","content":"a"}],"tools":[{}]}'
 ask /v1/chat/completions '{"messages":[{"role":"user","content":"a"}],"max_tokens":1}'
 [ "$status" = 200 ] || fail "no chat without tools: $(cat answer.txt)"
-stop
+stop_server
 
 # an adapter and another template, as adze generate has them
 echo '{% for m in messages %}[{{ m.content }}]{% endfor %}' >mine.jinja
@@ -394,11 +377,11 @@ ask /tokenize '{"prompt":"[the cat]","add_special_tokens":false}'
 tokens=$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)
 ask /v1/chat/completions '{"messages":[{"role":"user","content":"the cat"}],"max_tokens":1}'
 has "\"prompt_tokens\":$tokens,"
-stop
+stop_server
 start -m talker --precision f32
 ask /v1/completions '{"prompt":"the cat","max_tokens":12,"temperature":0}'
 [ "$(whole_text answer.txt)" != "$(whole_text bent.txt)" ] || fail "the adapter changes nothing"
-stop
+stop_server
 expect 1 'no chat template other' "$adze" serve -m talker --chat-template other
 echo '{% for' >broken.jinja
 expect 1 'line 1: ' "$adze" serve -m talker --chat-template broken.jinja
@@ -440,7 +423,7 @@ ask /v1/chat/completions "{\"messages\":[{\"role\":\"strict\",\"content\":null,\
 cp answer.txt with_call.txt
 ask /tokenize '{"prompt":"<tool_call>Ulm</tool_call>","add_special_tokens":false}'
 has "\"prompt_tokens\":$(sed 's/.*"count":\([0-9]*\).*/\1/' answer.txt)," with_call.txt
-stop
+stop_server
 
 # what a request leaves out of the sampling is as the model suggests, here and in adze generate
 echo '{"temperature": 0}' >caller/generation_config.json
@@ -457,11 +440,11 @@ wild=$(whole_text answer.txt)
 "$adze" generate -m caller -p 'Rain?' -n 40 -s 3 --precision f32 -q >generated.txt
 "$adze" generate -m caller -p 'Rain?' -n 40 -s 3 --precision f32 -q --temperature 0 >zero.txt
 cmp -s generated.txt zero.txt || fail "generated: $(cat generated.txt)"
-stop
+stop_server
 start -m caller --precision f32 --sampling openai
 ask /v1/completions '{"prompt":"Rain?","max_tokens":40,"seed":3,"temperature":5}'
 [ "$(whole_text answer.txt)" = "$wild" ] || fail "cuts that OpenAI has not: $(cat answer.txt)"
-stop
+stop_server
 
 # a model's vocabulary may be larger than its tokenizer's: such tokens have no text
 cp -r model padded
@@ -471,7 +454,7 @@ ask /v1/completions '{"prompt":[5,299],"max_tokens":2,"logprobs":1,"echo":true,"
 has '"text_offset":[0,1,1,1]'
 ask /detokenize '{"tokens":[299,298]}'
 has '"prompt":""'
-stop
+stop_server
 
 expect 1 'cannot listen' "$adze" serve -m model --host 192.0.2.1
 : >keys.txt
