@@ -18,3 +18,9 @@ for command in generate chat serve perplexity; do # the same choices in the same
     "$adze" $command --help | tr -s ' \n' ' ' | grep -q 'precision int8|bf16|f32 .*f32: exact' ||
         fail "$command: --precision: $("$adze" $command --help)"
 done
+
+# every method of docs/methods.md is on the list
+"$adze" methods >methods.txt
+for method in $(sed -n 's/^### //p' "$here/../../docs/methods.md"); do
+    grep -qE "^[a-z]+ +$method " methods.txt || fail "$method is not on the list: $(cat methods.txt)"
+done

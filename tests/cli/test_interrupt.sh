@@ -37,6 +37,21 @@ ls . parts | grep -E '\.[0-9]{6}$' && fail "half-written files are left"
 [ ! -e s ] && [ ! -e parts/train.jsonl ] || fail "half a result is there"
 [ "$("$adze" runs | grep -c ' stopped ')" = 9 ] || fail "the ledger does not say so: $("$adze" runs)"
 
+# A step is given up midway, not waited for: the run goes on from before it.
+"$adze" train -d corpus $tiny --steps 3 --batch 100000 -o slow >out.txt 2>err.txt &
+process=$!
+until grep -q 'needs about' err.txt; do kill -0 $process || fail "no training: $(cat err.txt)"; done
+sleep 1
+kill -INT $process
+wait $process
+grep -q 'stopped at step 0' err.txt || fail "a step was waited for: $(cat err.txt)"
+
+# A budget that has room for one step is said to be so, and gets one.
+"$adze" train -d corpus $tiny --minutes 0.001 --batch 20000 -o one --json >out.txt 2>err.txt ||
+    fail "a short budget: $(cat err.txt)"
+grep -q 'only 1 update of' err.txt || fail "a budget of one step is not told: $(cat err.txt)"
+[ "$(number steps out.txt)" = 1 ] || fail "more than fits: $(cat out.txt)"
+
 # What writes models leaves no part of one when it is stopped; what was written before it was compared
 # is whole, and that is said. halt WHEN PATH COMMAND...: sends the signal when a file of the pattern WHEN
 # is there, or, when that is empty, as soon as the run is on the ledger.
