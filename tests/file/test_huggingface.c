@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "file/kinds.h"
+#include "support/check.h"
 #include "support/models.h"
 
 static const char *const names[] = {
@@ -71,6 +72,58 @@ static void logits_are_those_of_transformers(void **state)
                 fail_msg("%s: logits differ by %g", names[i], worst);
             free(path);
         }
+    compute_free(&compute);
+}
+
+/* Along a random direction the gradient of a loaded model's loss is what forward mode says. */
+static void check_gradient(struct compute *compute, const char *name)
+{
+    enum { ROWS = 2, LENGTH = 12 };
+    struct model model;
+    struct error error;
+    struct tape tape;
+    int32_t tokens[ROWS * LENGTH], targets[ROWS * LENGTH];
+    char *path = models_path(ROOT, name, NULL);
+    if (model_load(path, true, &model, &error) != STATUS_OK)
+        fail_msg("%s", error.message);
+    free(path);
+    struct parameters *p = &model.decoder.parameters;
+    int64_t vocabulary = model.decoder.config.vocabulary;
+    for (int i = 0; i < ROWS * LENGTH; i++) {
+        tokens[i] = (int32_t)(8 + i * 7 % (vocabulary - 8)); /* the row of a padding token is 0 */
+        targets[i] = (int32_t)((i * 11 + 3) % vocabulary);
+    }
+    assert_int_equal(parameters_train(p, NULL), STATUS_OK);
+    float *direction = check_normal(1, p->total, 1);
+    for (int i = 0; i < p->count; i++)
+        p->items[i].weight.tensor.tangent = direction + p->items[i].offset;
+    tape_init(&tape, compute);
+    tape.recording = tape.forward_mode = true;
+    struct decoder_batch batch = {.batch = ROWS, .length = LENGTH, .tokens = tokens};
+    struct loss_target target = {.ids = targets, .scale = 1.0 / (ROWS * LENGTH)};
+    struct tensor *loss = decoder_loss(&model.decoder, &tape, &batch, &target);
+    assert_non_null(loss);
+    tape_backward(&tape, loss);
+    double product = 0, size = 0;
+    for (int64_t i = 0; i < p->total; i++) {
+        product += (double)p->gradients[i] * (double)direction[i];
+        size += fabs((double)p->gradients[i] * (double)direction[i]);
+    }
+    if (!(size > 0 && fabs(product - (double)loss->tangent[0]) < 1e-5 * size))
+        fail_msg("%s: %g along the direction, not %g", name, product, (double)loss->tangent[0]);
+    free(direction);
+    tape_free(&tape);
+    model_free(&model);
+}
+
+static void backward_works_through_every_loaded_decoder(void **state)
+{
+    (void)state;
+    struct compute compute;
+    assert_int_equal(compute_create(2, MATMUL_F32, &compute, NULL), STATUS_OK);
+    for (int i = 0; i < NAMES; i++)
+        if (!strstr(names[i], "bert"))
+            check_gradient(&compute, names[i]);
     compute_free(&compute);
 }
 
@@ -283,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_those_of_transformers),
+        cmocka_unit_test(backward_works_through_every_loaded_decoder),
         cmocka_unit_test(saving_keeps_every_tensor_and_the_logits),
         cmocka_unit_test(gguf_keeps_every_family),
         cmocka_unit_test(options_that_adze_lacks_are_refused),

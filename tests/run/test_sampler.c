@@ -117,6 +117,56 @@ static void a_long_window_takes_as_long_as_its_tokens(void **state)
     sampler_free(&s);
 }
 
+/* Of tokens whose probabilities follow Zipf's law with exponent 1.2: how many mirostat keeps at its
+ * present limit (Basu et al. 2021, algorithms 1 and 2), and what they weigh. */
+static int64_t zipf_kept(int64_t version, double limit, int64_t tokens, double *share)
+{
+    double total = 0, exponent = 1.2;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < tokens; i++)
+        total += pow((double)(i + 1), -exponent);
+    if (version == 1)
+        kept = llround(pow((exponent - 1) * pow(2, limit) / (1 - pow((double)tokens, 1 - exponent)),
+                           1 / exponent));
+    else
+        while (kept < tokens && -log2(pow((double)(kept + 1), -exponent) / total) <= limit)
+            kept++;
+    kept = kept < 1 ? 1 : kept > tokens ? tokens : kept;
+    *share = 0;
+    for (int64_t i = 0; i < kept; i++)
+        *share += pow((double)(i + 1), -exponent);
+    return kept;
+}
+
+static void mirostat_keeps_the_surprise_at_its_goal(void **state)
+{
+    (void)state;
+    enum { TOKENS = 1000, TIMES = 3000 };
+    for (int version = 1; version <= 2; version++) {
+        struct sampling_options o = {.temperature = 1,
+                                     .repetition_penalty = 1,
+                                     .mirostat = version,
+                                     .mirostat_surprise = 3,
+                                     .mirostat_rate = 0.1,
+                                     .seed = 5};
+        struct sampler s;
+        double sum = 0;
+        assert_int_equal(sampler_create(&o, TOKENS, &s, NULL), STATUS_OK);
+        for (int i = 0; i < TIMES; i++) {
+            float values[TOKENS];
+            double share;
+            for (int j = 0; j < TOKENS; j++)
+                values[j] = (float)(-1.2 * log(j + 1));
+            int64_t kept = zipf_kept(version, s.limit, TOKENS, &share);
+            int32_t token = sampler_draw(&s, values, NULL, 0, 0);
+            assert_true(token >= 0 && token <= kept); /* by one at a rounding of k */
+            sum -= log2(pow(token + 1, -1.2) / share);
+        }
+        assert_true(fabs(sum / TIMES - 3) < 0.1);
+        sampler_free(&s);
+    }
+}
+
 static void a_seed_gives_the_same_draws(void **state)
 {
     (void)state;
@@ -141,6 +191,7 @@ int main(void)
         cmocka_unit_test(stages_cut_what_they_should),
         cmocka_unit_test(recent_tokens_are_punished_once),
         cmocka_unit_test(a_long_window_takes_as_long_as_its_tokens),
+        cmocka_unit_test(mirostat_keeps_the_surprise_at_its_goal),
         cmocka_unit_test(a_seed_gives_the_same_draws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
